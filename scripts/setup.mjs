@@ -1,0 +1,50 @@
+// Installs what is missing, so that `npm run demo` and `npm test` work as the first command after a clone.
+// Plain JavaScript without dependencies: it must run on the machine's own Node (20 or newer), before anything is installed.
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const modules = join(root, "node_modules");
+const stamp = join(modules, ".docket-setup");
+const bundledNode = join(modules, "node", "bin", "node");
+
+/** What is installed is right when it was installed from this lock file, for this platform. */
+function fingerprint() {
+  const hash = createHash("sha256");
+  for (const name of ["package.json", "package-lock.json"]) hash.update(readFileSync(join(root, name)));
+  return `${hash.digest("hex")} ${process.platform} ${process.arch}\n`;
+}
+
+function run(command, args, what) {
+  const result = spawnSync(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], encoding: "utf8" });
+  if (result.status === 0) return;
+  process.stderr.write(result.stdout ?? "");
+  process.stderr.write(result.stderr ?? "");
+  process.stderr.write(`setup: ${what} failed (${command} ${args.join(" ")}): ${result.error?.message ?? `exit code ${result.status}`}\n`);
+  process.stderr.write("setup: is the npm registry reachable, and is the disk writable and not full? Then run the command again.\n");
+  process.exit(1);
+}
+
+function works(node) {
+  const result = spawnSync(node, ["--version"], { encoding: "utf8" });
+  return result.status === 0 && Number(/^v(\d+)/.exec(result.stdout ?? "")?.[1]) >= 24;
+}
+
+const wanted = fingerprint();
+const installed = existsSync(stamp) && readFileSync(stamp, "utf8") === wanted && works(bundledNode);
+if (!installed) {
+  process.stderr.write("setup: installing the dependencies from the npm registry (once; about half a minute)\n");
+  const npm = process.env.npm_execpath;
+  const [command, prefix] = npm && npm.endsWith("js") ? [process.execPath, [npm]] : ["npm", []];
+  // Scripts of packages stay off: nothing is compiled and nothing fetched from elsewhere. The one that is needed follows.
+  run(command, [...prefix, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], "npm ci");
+  // The `node` package puts Node 24 first on the PATH of npm scripts; its script installs the binary's package from the registry.
+  if (!works(bundledNode)) {
+    run(process.execPath, [join(modules, "node", "installArchSpecificPackage.js")], "the installation of Node 24");
+  }
+  writeFileSync(stamp, wanted);
+  process.stderr.write("setup: done\n");
+}

@@ -1,0 +1,107 @@
+/** The door to encryption. `engine.ts` implements it on the wasm library; a native binding could stand here too. */
+import type { HeldWrites } from "../journal/heldWrites.ts";
+import type { JsonObject } from "../protocol/json.ts";
+import type { RawEvent } from "../protocol/events.ts";
+import type { DeviceId, RoomId, UserId } from "../protocol/ids.ts";
+
+/** The encryption part of a sync response, as the server sent it. */
+export interface CryptoChanges {
+  readonly toDevice: readonly JsonObject[];
+  readonly changedUsers: readonly string[];
+  readonly leftUsers: readonly string[];
+  /** Counts by algorithm. A missing count means zero to the library, so the whole map is passed as it came. */
+  readonly oneTimeKeyCounts: Readonly<Record<string, number>>;
+  /** Undefined where the response had none: an empty list means "no fallback key left". */
+  readonly unusedFallbackKeyTypes: readonly string[] | undefined;
+}
+
+export interface SessionRef {
+  readonly roomId: RoomId;
+  readonly sessionId: string;
+}
+
+/** What the engine could tell about a sender's device when it decrypted an event. */
+export interface SenderTrust {
+  /** The device that encrypted the event; null for plain events and for unknown devices. */
+  readonly deviceId: DeviceId | null;
+  readonly level: "plain" | "unknown_device" | "unsigned_device" | "cross_signed" | "verified";
+}
+
+export interface Decrypted {
+  readonly kind: "decrypted";
+  readonly type: string;
+  readonly content: JsonObject;
+  readonly sessionId: string;
+  /** Megolm message index, read from the ciphertext: the key of the replay check. */
+  readonly messageIndex: number;
+  readonly trust: SenderTrust;
+}
+
+export type UndecryptableReason =
+  | "no_session"
+  | "unknown_index"
+  | "withheld"
+  | "malformed"
+  | "unsupported_algorithm"
+  | "untrusted"
+  | "failed";
+
+export interface Undecryptable {
+  readonly kind: "undecryptable";
+  readonly reason: UndecryptableReason;
+  /** For `withheld`: the sender's code, such as `m.unverified`. */
+  readonly withheldCode?: string;
+  /** The session that would help; null where the event names none. */
+  readonly sessionId: string | null;
+}
+
+/** Everything about a room that encryption needs; the caller vouches that it is current. */
+export interface EncryptionTarget {
+  readonly roomId: RoomId;
+  /** Content of `m.room.encryption`, as last seen; defaults apply to what it leaves out. */
+  readonly settings: JsonObject;
+  /** `m.room.history_visibility`; `shared` where the room has none. */
+  readonly historyVisibility: string;
+  /** Joined members, and invited ones unless history visibility is `joined`. */
+  readonly recipients: readonly UserId[];
+}
+
+export interface EncryptedContent {
+  /** Content for an `m.room.encrypted` event. */
+  readonly content: JsonObject;
+  /** Devices that can't read it: no Olm session could be had, or the user's devices could not be queried in time. */
+  readonly withheldFrom: readonly { readonly userId: UserId; readonly deviceId: DeviceId | null }[];
+}
+
+export interface OwnIdentity {
+  readonly userId: UserId;
+  readonly deviceId: DeviceId;
+  readonly ed25519: string;
+  readonly curve25519: string;
+}
+
+/** Sends its own key requests through the homeserver it was built with. */
+export interface CryptoEngine {
+  readonly identity: OwnIdentity;
+  /**
+   * Applies a sync's encryption part. Its store writes stay held, and every other use of the engine waits, until `commit`
+   * has put them on disk together with the sync that brought them (`held.apply()` inside the journal's transaction).
+   * After it, key requests that the sync made necessary go out in the background.
+   * @param commit if it throws, the process must end: memory is ahead of disk
+   */
+  receive<T>(
+    changes: CryptoChanges,
+    commit: (received: { newSessions: readonly SessionRef[]; held: HeldWrites }) => Promise<T>,
+  ): Promise<T>;
+  /** Never throws for a bad event. @throws CryptoPanicked */
+  decrypt(event: RawEvent): Promise<Decrypted | Undecryptable>;
+  /**
+   * Shares the room key where needed, then encrypts. The ratchet is durable before it resolves.
+   * @throws ServerRefused | ServerUnreachable | Cancelled while keys are shared; nothing was encrypted then
+   */
+  encrypt(target: EncryptionTarget, type: string, content: JsonObject, signal: AbortSignal): Promise<EncryptedContent>;
+  /** Uploads keys and starts the background requests. */
+  start(): Promise<void>;
+  /** Idempotent; resolves when no request is in flight. */
+  stop(): Promise<void>;
+}

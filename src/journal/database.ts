@@ -1,0 +1,178 @@
+/**
+ * Owns `docket.db`, the one SQLite file of the data directory, and the exclusive lock beside it.
+ * Guarantees: one process at a time; a schema no newer than this program; every commit is on disk when it returns
+ * (WAL, synchronous=FULL); a failed write ends as StoreFailed.
+ */
+import Sqlite from "better-sqlite3-multiple-ciphers";
+import { chmodSync, closeSync, copyFileSync, existsSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { DataDirectoryRefused, StoreFailed } from "../errors.ts";
+import { migrations } from "./migrations/index.ts";
+
+export type SqliteValue = string | number | bigint | Uint8Array | null;
+
+/** A prepared statement. Rows are unchecked: whoever writes the SQL names the row's type. */
+export interface Statement<Row = unknown> {
+  run(...values: SqliteValue[]): { changes: number; lastInsertRowid: number | bigint };
+  get(...values: SqliteValue[]): Row | undefined;
+  all(...values: SqliteValue[]): Row[];
+}
+
+const DATABASE_FILE = "docket.db";
+const LOCK_FILE = "docket.lock";
+
+export class Database {
+  readonly directory: string;
+  private readonly sqlite: Sqlite.Database;
+  private readonly lock: Sqlite.Database | null;
+  private readonly statements = new Map<string, Statement>();
+
+  private constructor(directory: string, sqlite: Sqlite.Database, lock: Sqlite.Database | null) {
+    this.directory = directory;
+    this.sqlite = sqlite;
+    this.lock = lock;
+  }
+
+  /**
+   * Takes the data directory for this process, creates what is missing and brings the schema up to date.
+   * @param directory absolute path; created with mode 0700
+   * @throws DataDirectoryRefused in use by another process, or written by a newer version
+   * @throws StoreFailed unwritable, full or corrupt
+   */
+  static open(directory: string): Database {
+    const lock = guarded(directory, () => {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      chmodSync(directory, 0o700);
+      return takeLock(directory);
+    });
+    try {
+      return guarded(directory, () => {
+        const file = join(directory, DATABASE_FILE);
+        if (!existsSync(file)) closeSync(openSync(file, "a", 0o600));
+        const sqlite = new Sqlite(file);
+        try {
+          chmodSync(file, 0o600);
+          sqlite.pragma("journal_mode = WAL");
+          sqlite.pragma("synchronous = FULL");
+          sqlite.pragma("foreign_keys = ON");
+          migrate(sqlite, file);
+          return new Database(directory, sqlite, lock);
+        } catch (error) {
+          sqlite.close();
+          throw error;
+        }
+      });
+    } catch (error) {
+      lock.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Opens an existing database for reading beside a bot that may be running.
+   * @throws DataDirectoryRefused there is none, or it was written by a newer version
+   */
+  static openReadOnly(directory: string): Database {
+    const file = join(directory, DATABASE_FILE);
+    if (!existsSync(file)) throw new DataDirectoryRefused(`${directory} holds no Docket database yet. Start the bot once, or check data.directory.`);
+    return guarded(directory, () => {
+      const sqlite = new Sqlite(file, { readonly: true });
+      const version = sqlite.pragma("user_version", { simple: true }) as number;
+      if (version !== migrations.length) {
+        sqlite.close();
+        throw new DataDirectoryRefused(
+          version > migrations.length
+            ? `${file} was written by a newer version of Docket (schema ${version}, this version knows ${migrations.length}). Use that version.`
+            : `${file} was written by an older version of Docket (schema ${version}, this version needs ${migrations.length}). Start the bot once to bring it up to date.`,
+        );
+      }
+      return new Database(directory, sqlite, null);
+    });
+  }
+
+  /** Prepared once, then kept. */
+  prepare<Row = unknown>(sql: string): Statement<Row> {
+    let statement = this.statements.get(sql);
+    if (statement === undefined) {
+      statement = guarded(this.directory, () => this.sqlite.prepare(sql) as unknown as Statement);
+      this.statements.set(sql, statement);
+    }
+    return statement as Statement<Row>;
+  }
+
+  /**
+   * Runs `work` in one transaction, on disk when this returns. Not to be nested.
+   * @throws StoreFailed when SQLite refuses; whatever `work` throws is passed on after a rollback
+   */
+  transaction<T>(work: () => T): T {
+    return guarded(this.directory, () => this.sqlite.transaction(work).immediate());
+  }
+
+  /** Idempotent. */
+  close(): void {
+    if (this.sqlite.open) this.sqlite.close();
+    if (this.lock?.open) this.lock.close();
+  }
+}
+
+/** SQLite's own lock dies with the process, whatever kills it: no stale PID files. */
+function takeLock(directory: string): Sqlite.Database {
+  const file = join(directory, LOCK_FILE);
+  if (!existsSync(file)) closeSync(openSync(file, "a", 0o600));
+  const lock = new Sqlite(file, { timeout: 0 });
+  try {
+    lock.pragma("locking_mode = EXCLUSIVE");
+    lock.exec("BEGIN EXCLUSIVE; CREATE TABLE IF NOT EXISTS held (by INTEGER) STRICT; COMMIT");
+    return lock;
+  } catch (error) {
+    lock.close();
+    if (error instanceof Sqlite.SqliteError && error.code.startsWith("SQLITE_BUSY")) {
+      throw new DataDirectoryRefused(
+        `The data directory ${directory} is in use by another Docket process. Stop that one first, or give this one a data.directory of its own.`,
+        { cause: error },
+      );
+    }
+    throw error;
+  }
+}
+
+function migrate(sqlite: Sqlite.Database, file: string): void {
+  const version = sqlite.pragma("user_version", { simple: true }) as number;
+  if (version > migrations.length) {
+    throw new DataDirectoryRefused(
+      `${file} was written by a newer version of Docket (schema ${version}, this version knows ${migrations.length}). Use that version, or an empty data.directory.`,
+    );
+  }
+  if (version === migrations.length) return;
+  if (version > 0) {
+    sqlite.pragma("wal_checkpoint(TRUNCATE)");
+    copyFileSync(file, `${file}.schema-${version}.bak`);
+    chmodSync(`${file}.schema-${version}.bak`, 0o600);
+  }
+  sqlite
+    .transaction(() => {
+      for (const migration of migrations.slice(version)) sqlite.exec(migration);
+      sqlite.pragma(`user_version = ${migrations.length}`);
+    })
+    .immediate();
+}
+
+/** Turns what SQLite and the file system throw into StoreFailed, with what to do about it; the rest passes through. */
+function guarded<T>(directory: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
+    const fromStore = error instanceof Sqlite.SqliteError || (code !== null && /^E[A-Z]+$/.test(code));
+    if (!fromStore) throw error;
+    throw new StoreFailed(`The database in ${directory} failed (${code}): ${adviceFor(code ?? "")}`, { cause: error });
+  }
+}
+
+function adviceFor(code: string): string {
+  if (/FULL|ENOSPC|EDQUOT/.test(code)) return "the disk is full. Make room and start again; nothing acknowledged was lost.";
+  if (/READONLY|EROFS|EACCES|EPERM|PERM|CANTOPEN/.test(code)) return "it can't be written. Check the owner and mode of the directory, and that its file system is not read-only.";
+  if (/CORRUPT|NOTADB/.test(code)) return "the file is damaged or not a Docket database. Restore it from a backup; do not delete it: it holds the bot's keys.";
+  if (/IOERR|EIO/.test(code)) return "the disk reports an error. Check the hardware and the system's log before starting again.";
+  return "see the cause in the log.";
+}

@@ -1,0 +1,2 @@
+/** Tables of crypto/keyStore.ts. */
+export const keyStoreTables = `SELECT 1`;

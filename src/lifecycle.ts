@@ -1,0 +1,88 @@
+/** Long-lived things: started in order, stopped in the reverse of it, each at most once. */
+import type { Logger } from "./logging.ts";
+
+export interface Service {
+  start(): Promise<void>;
+  /** Idempotent; resolves when nothing of the service runs any more. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Runs `work` in the background and hands its failure to the one place that reports it.
+ * @param onFailure called once if the promise rejects
+ */
+export function supervise(work: Promise<unknown>, onFailure: (error: unknown) => void): Promise<void> {
+  return work.then(() => undefined, onFailure);
+}
+
+/** Owns services: `start` in the order given; `stop` in the reverse order, also after a start that failed half-way. */
+export class Lifecycle implements Service {
+  private readonly services: readonly (readonly [string, Service])[];
+  private readonly log: Logger;
+  private started: number = 0;
+  private stopping: Promise<void> | null = null;
+
+  constructor(services: readonly (readonly [string, Service])[], log: Logger) {
+    this.services = services;
+    this.log = log;
+  }
+
+  async start(): Promise<void> {
+    for (const [, service] of this.services) {
+      if (this.stopping !== null) return;
+      this.started += 1;
+      await service.start();
+    }
+  }
+
+  stop(): Promise<void> {
+    this.stopping ??= this.stopAll();
+    return this.stopping;
+  }
+
+  private async stopAll(): Promise<void> {
+    for (const [name, service] of this.services.slice(0, this.started).reverse()) {
+      try {
+        await service.stop();
+      } catch (error) {
+        this.log.error({ service: name, code: error instanceof Error ? error.name : "UNKNOWN" }, "a service did not stop cleanly");
+      }
+    }
+  }
+}
+
+/** Payload-free nudges: may fire too often, never too rarely. A nudge while nobody waits is kept for the next waiter. */
+export class Nudge {
+  private pending = false;
+  private waiters: (() => void)[] = [];
+
+  nudge(): void {
+    this.pending = true;
+    const waiters = this.waiters;
+    this.waiters = [];
+    for (const wake of waiters) wake();
+  }
+
+  /**
+   * Resolves at the next nudge (at once if one is pending), when `signal` aborts, or after `maxWaitMs` milliseconds.
+   * One consumer: the pending nudge is taken by the first to wait.
+   */
+  wait(signal: AbortSignal, maxWaitMs: number): Promise<void> {
+    if (this.pending || signal.aborted) {
+      this.pending = false;
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", done);
+        this.waiters = this.waiters.filter((waiter) => waiter !== done);
+        this.pending = false;
+        resolve();
+      };
+      const timer = setTimeout(done, Math.min(Math.max(maxWaitMs, 0), 2 ** 31 - 1));
+      signal.addEventListener("abort", done, { once: true });
+      this.waiters.push(done);
+    });
+  }
+}

@@ -1,0 +1,51 @@
+/** The door to the homeserver. `client.ts` implements it; nothing above this room sees the SDK. */
+import type { JsonObject, JsonValue } from "../protocol/json.ts";
+import type { DeviceId, EventId, RoomId, SyncToken, TxnId, UserId } from "../protocol/ids.ts";
+
+export interface SyncRequest {
+  readonly since: SyncToken | null;
+  /** A filter, sent inline as JSON so that no server-side filter ID has to be remembered. */
+  readonly filter: JsonObject;
+  /** Long-poll time-out in milliseconds; 0 answers at once. */
+  readonly timeoutMs: number;
+  /** MSC4222: ask for `state_after` instead of `state`, where the server offers it. */
+  readonly stateAfter: boolean;
+}
+
+export interface OutgoingEvent {
+  readonly roomId: RoomId;
+  readonly type: string;
+  readonly content: JsonObject;
+}
+
+export interface RequestOptions {
+  readonly query?: Readonly<Record<string, string | readonly string[]>>;
+  readonly body?: JsonValue;
+  readonly signal: AbortSignal;
+  /** For the whole attempt, in milliseconds; by default the client's. */
+  readonly timeoutMs?: number;
+  /** `none`: one attempt. `standard` (default): repeats 429, 5xx and lost connections, bounded, as the server asks. */
+  readonly retry?: "none" | "standard";
+}
+
+/** What a homeserver answers `/versions` with. */
+export interface ServerVersions {
+  readonly versions: readonly string[];
+  readonly unstableFeatures: Readonly<Record<string, boolean>>;
+}
+
+/** @throws ServerRefused | ServerUnreachable | Cancelled, from every method */
+export interface Homeserver {
+  versions(signal: AbortSignal): Promise<ServerVersions>;
+  whoami(signal: AbortSignal): Promise<{ userId: UserId; deviceId: DeviceId | null }>;
+  /** One attempt; the caller decides about the next. Resolves with the parsed body, unchecked. */
+  sync(request: SyncRequest, signal: AbortSignal): Promise<unknown>;
+  /** One attempt: the outbox owns retries and the lifetime. */
+  send(event: OutgoingEvent, txnId: TxnId, signal: AbortSignal): Promise<EventId>;
+  /** One attempt: the invite job owns retries. `via` are server names to join through. */
+  join(roomId: RoomId, via: readonly string[], signal: AbortSignal): Promise<void>;
+  /** All members of these memberships, for rooms whose member list may be stale. */
+  members(roomId: RoomId, signal: AbortSignal): Promise<readonly { userId: UserId; membership: string }[]>;
+  /** Any other endpoint, such as `/_matrix/client/v3/keys/query`: resolves with the parsed JSON body. */
+  request(method: "GET" | "POST" | "PUT" | "DELETE", endpoint: string, options: RequestOptions): Promise<JsonObject>;
+}
