@@ -16,6 +16,14 @@ export interface Clock {
 /** setTimeout overflows above 2^31-1 ms and would fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/**
+ * A delay that setTimeout can take.
+ * @param ms milliseconds, of any size and sign
+ */
+export function timerDelay(ms: number): number {
+  return Math.min(Math.max(ms, 0), LONGEST_TIMER_MS);
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: (ms, signal) =>
@@ -26,7 +34,7 @@ export const systemClock: Clock = {
         signal?.removeEventListener("abort", done);
         resolve();
       };
-      const timer = setTimeout(done, Math.min(Math.max(ms, 0), LONGEST_TIMER_MS));
+      const timer = setTimeout(done, timerDelay(ms));
       signal?.addEventListener("abort", done, { once: true });
     }),
 };

@@ -1,4 +1,5 @@
 /** Long-lived things: started in order, stopped in the reverse of it, each at most once. */
+import { timerDelay } from "./clock.ts";
 import type { Logger } from "./logging.ts";
 
 export interface Service {
@@ -80,7 +81,7 @@ export class Nudge {
         this.pending = false;
         resolve();
       };
-      const timer = setTimeout(done, Math.min(Math.max(maxWaitMs, 0), 2 ** 31 - 1));
+      const timer = setTimeout(done, timerDelay(maxWaitMs));
       signal.addEventListener("abort", done, { once: true });
       this.waiters.push(done);
     });

@@ -94,10 +94,20 @@ export class Database {
   prepare<Row = unknown>(sql: string): Statement<Row> {
     let statement = this.statements.get(sql);
     if (statement === undefined) {
-      statement = guarded(this.directory, () => this.sqlite.prepare(sql) as unknown as Statement);
+      statement = this.guardedStatement(sql);
       this.statements.set(sql, statement);
     }
     return statement as Statement<Row>;
+  }
+
+  private guardedStatement(sql: string): Statement {
+    const { directory, sqlite } = this;
+    const prepared = guarded(directory, () => sqlite.prepare(sql));
+    return {
+      run: (...values) => guarded(directory, () => prepared.run(...values)),
+      get: (...values) => guarded(directory, () => prepared.get(...values)),
+      all: (...values) => guarded(directory, () => prepared.all(...values)),
+    };
   }
 
   /**
@@ -106,6 +116,11 @@ export class Database {
    */
   transaction<T>(work: () => T): T {
     return guarded(this.directory, () => this.sqlite.transaction(work).immediate());
+  }
+
+  /** True while the work of `transaction` runs. */
+  get inTransaction(): boolean {
+    return this.sqlite.inTransaction;
   }
 
   /** Idempotent. */

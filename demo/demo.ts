@@ -1,0 +1,31 @@
+/** `npm run demo`: arguments, output, signals and the exit code; the demo itself is in demoRun.ts. */
+import { DemoRun } from "./demoRun.ts";
+import { type DemoOptions, readDemoOptions, USAGE } from "./demoOptions.ts";
+import { Table } from "./table.ts";
+
+const EXIT = { asExpected: 0, notAsExpected: 1, usage: 64, interrupted: 130 } as const;
+
+async function main(): Promise<number> {
+  let options: DemoOptions;
+  try {
+    options = readDemoOptions(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    return EXIT.usage;
+  }
+  if (options.help) {
+    process.stdout.write(USAGE);
+    return EXIT.asExpected;
+  }
+  const noColor = (process.env["NO_COLOR"] ?? "") !== "";
+  const table = new Table(process.stdout, { json: options.json, noColor });
+  const run = new DemoRun(options, table);
+  // Nothing can be awaited any more when this fires; in the usual case all children have ended by then.
+  process.on("exit", () => run.killChildren());
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => run.interrupt());
+  const outcome = await run.run();
+  if (outcome === "interrupted") return EXIT.interrupted;
+  return outcome === "as expected" ? EXIT.asExpected : EXIT.notAsExpected;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,36 @@
+/**
+ * The demo's configuration: config.sample.yaml as it stands, with only the address, the account, the data directory, the
+ * invites and the log level replaced, so that the demo can't drift from what operators are given.
+ */
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { isScalar, parseDocument, visit } from "yaml";
+
+export interface DemoSettings {
+  readonly homeserver: string;
+  readonly botUserId: string;
+  /** Path of the file with the bot's token. */
+  readonly tokenFile: string;
+  readonly dataDirectory: string;
+  readonly inviters: readonly string[];
+  readonly log: string;
+}
+
+/** @returns YAML. @param sampleFile path of config.sample.yaml */
+export function demoConfig(sampleFile: string, settings: DemoSettings): string {
+  const document = parseDocument(readFileSync(sampleFile, "utf8"));
+  if (document.errors.length > 0) throw new Error(`${sampleFile} is not YAML: ${String(document.errors[0])}`);
+  document.set("homeserver", settings.homeserver);
+  document.set("account", { user: settings.botUserId, token: `\${file:${settings.tokenFile}}` });
+  document.set("data", { directory: settings.dataDirectory });
+  document.set("invites", { accept: settings.inviters });
+  document.set("log", settings.log);
+  // Paths in a configuration are relative to its file, and this one lies elsewhere.
+  visit(document.get("handlers", true) as Parameters<typeof visit>[0], {
+    Scalar(key, node) {
+      if (key === "key" || !isScalar(node) || typeof node.value !== "string") return;
+      if (/^\.\.?\//.test(node.value)) node.value = resolve(dirname(sampleFile), node.value);
+    },
+  });
+  return String(document);
+}

@@ -1,0 +1,105 @@
+/** What the demo asks of the bot, and what must come back: data only. */
+import type { JsonObject, JsonValue } from "../src/protocol/json.ts";
+import { emergencyReport, reportWithoutPlace } from "./emergencyReport.ts";
+import type { Dialect } from "./sender/seenEvent.ts";
+
+export type Expected =
+  | { readonly kind: "nothing" }
+  | { readonly kind: "success" }
+  /** `says`: what its message must contain, so that people know what to mend. */
+  | { readonly kind: "error"; readonly code: string; readonly says: string };
+
+export interface Ask {
+  /** In plain words. */
+  readonly asked: string;
+  readonly type: string;
+  readonly content: JsonObject;
+  /** In which dialect it asks for a status; null when it asks for nothing. */
+  readonly dialect: Dialect | null;
+  readonly expected: Expected;
+  /** `late key`: the room key is handed out only after the event. `replay`: the bytes of the ask before it, once more. */
+  readonly how?: "late key" | "replay";
+}
+
+export interface Cast {
+  readonly senderDevice: string;
+  readonly botDevice: string;
+  /** Stands in every body, and must never be seen in the bot's log. */
+  readonly canary: string;
+}
+
+const REQUEST: Readonly<Record<Dialect, string>> = {
+  stable: "m.request.status",
+  msc4300: "de.gematik.msc4300.request.status",
+  gematik: "de.gematik.request.status",
+};
+const REPORT = "de.divi.notfalleinsatzprotokoll.v1";
+const LIFETIME_MS = 30_000;
+
+export function scenario(cast: Cast, room: "encrypted" | "plain"): readonly Ask[] {
+  const report = emergencyReport(cast.canary);
+  const message = { msgtype: "m.text", body: `Ambulance 3 is on its way. ${cast.canary}` };
+  const block = { from_device: cast.senderDevice, lifetime: LIFETIME_MS };
+  const ask = (
+    asked: string,
+    type: string,
+    content: JsonObject,
+    request: JsonValue,
+    expected: Expected,
+    dialect: Dialect = "stable",
+  ): Ask => ({ asked, type, content: { ...content, [REQUEST[dialect]]: request }, dialect, expected });
+
+  const success: Expected = { kind: "success" };
+  const nothing: Expected = { kind: "nothing" };
+  const unknownType = `org.example.unheard_of.${room}`;
+  const asks: Ask[] = [
+    ask("a valid emergency report", REPORT, report, block, success),
+    ask("an emergency report without its place", REPORT, reportWithoutPlace(cast.canary), block, {
+      kind: "error",
+      code: "invalid_content",
+      says: "place",
+    }),
+    ask("a type that nobody handles", unknownType, { note: cast.canary }, block, {
+      kind: "error",
+      code: "unknown_type",
+      says: unknownType,
+    }),
+    ask(
+      "a malformed request (no from_device)",
+      REPORT,
+      report,
+      { lifetime: LIFETIME_MS, note: cast.canary },
+      {
+        kind: "error",
+        code: "malformed_request",
+        says: "from_device",
+      },
+    ),
+    ask(
+      "a message, addressed to this bot",
+      "m.room.message",
+      message,
+      { ...block, to_device: cast.botDevice },
+      success,
+    ),
+    ask("a report for another device", REPORT, report, { ...block, to_device: "SOMEBODYELSE" }, nothing),
+    ask("an expired report (lifetime 0)", REPORT, report, { ...block, lifetime: 0 }, nothing),
+    ask("the same in MSC4300's words", REPORT, report, block, success, "msc4300"),
+    ask("the same in the health network's words", REPORT, report, block, success, "gematik"),
+    { asked: "an ordinary message", type: "m.room.message", content: message, dialect: null, expected: nothing },
+  ];
+  if (room === "encrypted") {
+    asks.push(
+      { ...ask("a report whose key comes late", REPORT, report, block, success), how: "late key" },
+      { ...ask("the same ciphertext once more", REPORT, report, block, nothing), how: "replay" },
+    );
+  }
+  return asks;
+}
+
+/** A request that is always answered: when its answer is there, what was asked before it had its chance. */
+export function fence(cast: Cast): Ask {
+  const block = { from_device: cast.senderDevice, lifetime: LIFETIME_MS };
+  const content = { msgtype: "m.text", body: `Are you there? ${cast.canary}`, [REQUEST.stable]: block };
+  return { asked: "a fence", type: "m.room.message", content, dialect: "stable", expected: { kind: "success" } };
+}

@@ -1,0 +1,104 @@
+/**
+ * The independent sender's own HTTP: Node's fetch, the client-server API, and nothing of the bot's client.
+ * It waits as the server asks after a 429, and throws `HttpRefused` for every other answer that is not 2xx.
+ */
+import type { JsonObject, JsonValue } from "../../src/protocol/json.ts";
+
+export class HttpRefused extends Error {
+  readonly status: number;
+  readonly errcode: string | null;
+
+  constructor(what: string, status: number, errcode: string | null) {
+    super(`${what}: the homeserver answered ${status}${errcode === null ? "" : ` ${errcode}`}`);
+    this.name = "HttpRefused";
+    this.status = status;
+    this.errcode = errcode;
+  }
+}
+
+export interface HttpCall {
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: JsonValue;
+  readonly signal?: AbortSignal;
+  /** For one attempt, in milliseconds; 30 s by default. */
+  readonly timeoutMs?: number;
+}
+
+/** Attempts for one call that is answered with 429. */
+const MAX_ATTEMPTS = 20;
+
+export class MatrixHttp {
+  readonly baseUrl: string;
+  #accessToken: string | null;
+
+  constructor(baseUrl: string, accessToken: string | null = null) {
+    this.baseUrl = baseUrl.replace(/\/+$/, "");
+    this.#accessToken = accessToken;
+  }
+
+  useToken(accessToken: string): void {
+    this.#accessToken = accessToken;
+  }
+
+  /**
+   * @param path from `/_matrix` on, its segments already percent-encoded (see `segment`)
+   * @returns the parsed JSON object
+   * @throws HttpRefused for an answer that is not 2xx; what fetch throws when there was no answer
+   */
+  async call(method: "GET" | "POST" | "PUT" | "DELETE", path: string, call: HttpCall = {}): Promise<JsonObject> {
+    const query = new URLSearchParams(call.query).toString();
+    const url = `${this.baseUrl}${path}${query === "" ? "" : `?${query}`}`;
+    for (let attempt = 1; ; attempt += 1) {
+      const timeout = AbortSignal.timeout(call.timeoutMs ?? 30_000);
+      const response = await fetch(url, {
+        method,
+        headers: {
+          ...(this.#accessToken === null ? {} : { authorization: `Bearer ${this.#accessToken}` }),
+          ...(call.body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+        signal: call.signal === undefined ? timeout : AbortSignal.any([call.signal, timeout]),
+      });
+      const text = await response.text();
+      if (response.ok) return JSON.parse(text) as JsonObject;
+      const refusal = parseObject(text);
+      if (response.status === 429 && attempt < MAX_ATTEMPTS) {
+        const waitMs = refusal["retry_after_ms"];
+        await pause(typeof waitMs === "number" ? waitMs : 1000, call.signal);
+        continue;
+      }
+      const errcode = refusal["errcode"];
+      throw new HttpRefused(`${method} ${path}`, response.status, typeof errcode === "string" ? errcode : null);
+    }
+  }
+}
+
+/** One segment of a path: room IDs, event IDs and types hold characters that a path may not. */
+export function segment(value: string): string {
+  return encodeURIComponent(value);
+}
+
+/** Resolves after `ms` milliseconds, or rejects at once when `signal` aborts. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(new Error("stopped while waiting"));
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    if (signal?.aborted === true) stop();
+    else signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+function parseObject(text: string): JsonObject {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,52 @@
+/** What the demo and its sender process say to each other: JSON lines, on the sender's standard input and output. */
+
+/** From the demo: first a job, then what to do next. The end of the input means that the demo is gone. */
+export type ToSender =
+  | {
+      readonly kind: "job";
+      readonly baseUrl: string;
+      readonly user: string;
+      readonly password: string;
+      readonly botUserId: string;
+      readonly botDevice: string;
+      readonly canary: string;
+      /** Where the room keys are written at the end, as JSON, for tests that look for secrets; null: nowhere. */
+      readonly keysFile: string | null;
+      /** Processes to end if the demo dies without a word. */
+      readonly guardedPids: readonly number[];
+    }
+  /** Look again at every answer: the bot has stopped, so nothing can come any more. */
+  | { readonly kind: "look again" }
+  | { readonly kind: "leave" };
+
+/** One row of the table. */
+export interface Row {
+  readonly ok: boolean;
+  /** `encrypted`, `plain`, or `bot` for what is not about one room. */
+  readonly where: string;
+  readonly asked: string;
+  readonly answer: string;
+  readonly expected: string;
+  readonly problems: readonly string[];
+  /** From sending to the answer's arrival, in milliseconds; null where no answer is expected. */
+  readonly tookMs: number | null;
+  readonly eventId: string | null;
+}
+
+export interface AskedEvent {
+  readonly eventId: string;
+  readonly asked: string;
+  readonly where: string;
+}
+
+/** From the sender. */
+export type FromSender =
+  | { readonly kind: "row"; readonly row: Row }
+  | {
+      readonly kind: "asked";
+      /** Everything that was sent, fences included: the record must have it. */
+      readonly events: readonly AskedEvent[];
+      readonly rooms: Readonly<Record<string, string>>;
+    }
+  | { readonly kind: "last look"; readonly problems: readonly string[]; readonly answers: number }
+  | { readonly kind: "failed"; readonly message: string };

@@ -1,0 +1,176 @@
+/** Device keys, one-time keys and fallback keys, and who changed when. Checks no signature: clients do. */
+import { isDeepStrictEqual } from "node:util";
+import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/json.ts";
+import type { Stream } from "./changes.ts";
+import { badParam } from "./matrixError.ts";
+
+interface DeviceKeys {
+  identity: JsonObject | null;
+  /** By full key ID such as `signed_curve25519:AAAA`, oldest first. */
+  readonly oneTime: Map<string, JsonValue>;
+  /** By algorithm. */
+  readonly fallback: Map<string, { readonly keyId: string; readonly key: JsonValue; used: boolean }>;
+}
+
+/** What the server of a user does when it is asked for keys; `fails` and `hangs` play a dead remote server. */
+export type KeyQueryMode = "answers" | "fails" | "hangs";
+
+export class Keys {
+  readonly #users = new Map<string, Map<string, DeviceKeys>>();
+  readonly #modes = new Map<string, KeyQueryMode>();
+  readonly #changed: { readonly position: number; readonly userId: string }[] = [];
+  readonly #stream: Stream;
+
+  constructor(stream: Stream) {
+    this.#stream = stream;
+  }
+
+  setMode(userId: string, mode: KeyQueryMode): void {
+    this.#modes.set(userId, mode);
+    this.#stream.changes.notify();
+  }
+
+  mode(userId: string): KeyQueryMode {
+    return this.#modes.get(userId) ?? "answers";
+  }
+
+  /** `POST /keys/upload`. @throws MatrixError `M_INVALID_PARAM` for keys of another device, or a key ID used twice */
+  upload(userId: string, deviceId: string, body: JsonObject): JsonObject {
+    const device = this.#device(userId, deviceId);
+    const identity = body["device_keys"];
+    if (isJsonObject(identity)) {
+      if (identity["user_id"] !== userId || identity["device_id"] !== deviceId)
+        throw badParam("The keys are for another user or device.");
+      if (!isDeepStrictEqual(device.identity, identity)) {
+        device.identity = identity;
+        this.#note(userId);
+      }
+    }
+    for (const [keyId, key] of entries(body["one_time_keys"])) {
+      const old = device.oneTime.get(keyId);
+      if (old !== undefined && !isDeepStrictEqual(old, key))
+        throw badParam(
+          `One time key ${keyId} already exists. Old key: ${JSON.stringify(old)}; new key: ${JSON.stringify(key)}`,
+        );
+      device.oneTime.set(keyId, key);
+    }
+    for (const [keyId, key] of entries(body["fallback_keys"] ?? body["org.matrix.msc2732.fallback_keys"]))
+      device.fallback.set(algorithmOf(keyId), { keyId, key, used: false });
+    return { one_time_key_counts: this.counts(userId, deviceId) };
+  }
+
+  /** Unclaimed one-time keys by algorithm. As on Synapse `signed_curve25519` is named even at zero. */
+  counts(userId: string, deviceId: string): Record<string, number> {
+    const counts: Record<string, number> = { signed_curve25519: 0 };
+    for (const keyId of this.#users.get(userId)?.get(deviceId)?.oneTime.keys() ?? [])
+      counts[algorithmOf(keyId)] = (counts[algorithmOf(keyId)] ?? 0) + 1;
+    return counts;
+  }
+
+  unusedFallback(userId: string, deviceId: string): string[] {
+    const fallback = this.#users.get(userId)?.get(deviceId)?.fallback ?? [];
+    return [...fallback].filter(([, held]) => !held.used).map(([algorithm]) => algorithm);
+  }
+
+  /** `POST /keys/query` once nobody asked for hangs. @param displayName what a device is called, or null */
+  query(body: JsonObject, displayName: (userId: string, deviceId: string) => string | null): JsonObject {
+    const deviceKeys: Record<string, JsonObject> = {};
+    const failures: Record<string, JsonObject> = {};
+    for (const [userId, wanted] of entries(body["device_keys"])) {
+      if (this.mode(userId) !== "answers") {
+        failures[serverOf(userId)] = { status: 503, message: "Not ready for retry" };
+        continue;
+      }
+      const devices: Record<string, JsonObject> = {};
+      for (const [deviceId, held] of this.#users.get(userId) ?? []) {
+        if (held.identity === null || (Array.isArray(wanted) && wanted.length > 0 && !wanted.includes(deviceId)))
+          continue;
+        const name = displayName(userId, deviceId);
+        devices[deviceId] = { ...held.identity, unsigned: name === null ? {} : { device_display_name: name } };
+      }
+      deviceKeys[userId] = devices;
+    }
+    return { device_keys: deviceKeys, failures, master_keys: {}, self_signing_keys: {}, user_signing_keys: {} };
+  }
+
+  /** `POST /keys/claim`: a one-time key, then the fallback key, then nothing for that device. */
+  claim(body: JsonObject): JsonObject {
+    const claimed: Record<string, Record<string, JsonObject>> = {};
+    const failures: Record<string, JsonObject> = {};
+    for (const [userId, devices] of entries(body["one_time_keys"])) {
+      if (this.mode(userId) !== "answers") {
+        failures[serverOf(userId)] = { status: 503, message: "Not ready for retry" };
+        continue;
+      }
+      for (const [deviceId, algorithm] of entries(devices)) {
+        const key = this.#take(userId, deviceId, String(algorithm));
+        if (key !== null) (claimed[userId] ??= {})[deviceId] = key;
+      }
+    }
+    return { one_time_keys: claimed, failures };
+  }
+
+  /** Users whose devices changed in `(since, upTo]`. */
+  changedIn(since: number, upTo: number): Set<string> {
+    const users = new Set<string>();
+    for (let index = this.#changed.length - 1; index >= 0; index -= 1) {
+      const change = this.#changed[index];
+      if (change === undefined || change.position <= since) break;
+      if (change.position <= upTo) users.add(change.userId);
+    }
+    return users;
+  }
+
+  /** The device is gone: its keys go, and others hear of it. */
+  removeDevice(userId: string, deviceId: string): void {
+    if (this.#users.get(userId)?.delete(deviceId)) this.#note(userId);
+  }
+
+  /** For tests: throws away the one-time keys that are left, so that the next claim gets the fallback key. */
+  dropOneTimeKeys(userId: string, deviceId: string): void {
+    this.#users.get(userId)?.get(deviceId)?.oneTime.clear();
+  }
+
+  #take(userId: string, deviceId: string, algorithm: string): JsonObject | null {
+    const device = this.#users.get(userId)?.get(deviceId);
+    if (device === undefined) return null;
+    for (const [keyId, key] of device.oneTime)
+      if (algorithmOf(keyId) === algorithm) {
+        device.oneTime.delete(keyId);
+        return { [keyId]: key };
+      }
+    const fallback = device.fallback.get(algorithm);
+    if (fallback === undefined) return null;
+    fallback.used = true;
+    return { [fallback.keyId]: fallback.key };
+  }
+
+  #device(userId: string, deviceId: string): DeviceKeys {
+    const devices = this.#users.get(userId) ?? new Map<string, DeviceKeys>();
+    this.#users.set(userId, devices);
+    const device = devices.get(deviceId) ?? { identity: null, oneTime: new Map(), fallback: new Map() };
+    devices.set(deviceId, device);
+    return device;
+  }
+
+  #note(userId: string): void {
+    this.#changed.push({ position: this.#stream.advance(), userId });
+  }
+}
+
+export function serverOf(id: string): string {
+  return id.slice(id.indexOf(":") + 1);
+}
+
+/** The users that a `/keys/query` or `/keys/claim` body asks about. */
+export function askedUsers(body: JsonObject, property: string): string[] {
+  return entries(body[property]).map(([userId]) => userId);
+}
+
+function entries(value: JsonValue | undefined): [string, JsonValue][] {
+  return isJsonObject(value) ? Object.entries(value) : [];
+}
+
+function algorithmOf(keyId: string): string {
+  return keyId.slice(0, keyId.indexOf(":"));
+}

@@ -1,0 +1,114 @@
+/** The judge's log: every accepted event and every request. Bots under test can't reach it; tests and the demo can. */
+import type { JsonValue } from "../src/protocol/json.ts";
+import type { Changes } from "./changes.ts";
+import type { StoredEvent } from "./room.ts";
+
+/** How a request ended: with an answer, cut by a fault, or left by the client. `open` while it runs. */
+export type RequestOutcome = "open" | "answered" | "dropped" | "aborted";
+
+export interface LoggedRequest {
+  readonly id: number;
+  readonly method: string;
+  /** Without the query, as sent (still percent-encoded). */
+  readonly path: string;
+  readonly query: Readonly<Record<string, readonly string[]>>;
+  /** The parsed JSON body; null when there is none or it is not JSON. */
+  readonly body: JsonValue;
+  readonly userId: string | null;
+  readonly deviceId: string | null;
+  readonly txnId: string | null;
+  /** Milliseconds since the Unix epoch. */
+  readonly startedAt: number;
+  endedAt: number | null;
+  status: number | null;
+  outcome: RequestOutcome;
+  /** The fault that met it, if one did. */
+  faultId: number | null;
+}
+
+export interface LoggedEvent {
+  /** Its place in this log, from 1. */
+  readonly index: number;
+  readonly roomId: string;
+  readonly eventId: string | null;
+  readonly receivedAt: number;
+  readonly deviceId: string | null;
+  readonly txnId: string | null;
+  /** As accepted, before any redaction. */
+  readonly event: JsonValue;
+}
+
+export interface RequestQuestion {
+  readonly method?: string;
+  /** Tested against the path without the query. */
+  readonly path?: RegExp;
+  readonly userId?: string;
+  readonly deviceId?: string;
+  readonly status?: number;
+  readonly outcome?: RequestOutcome;
+}
+
+export class Observer {
+  readonly #requests: LoggedRequest[] = [];
+  readonly #events: LoggedEvent[] = [];
+  readonly #changes: Changes;
+
+  constructor(changes: Changes) {
+    this.#changes = changes;
+  }
+
+  accepted(stored: StoredEvent): void {
+    const { roomId, eventId, receivedAt, deviceId, txnId, original } = stored;
+    this.#events.push({
+      index: this.#events.length + 1,
+      roomId,
+      eventId,
+      receivedAt,
+      deviceId,
+      txnId,
+      event: original,
+    });
+    this.#changes.notify();
+  }
+
+  begin(request: Omit<LoggedRequest, "id" | "endedAt" | "status" | "outcome" | "faultId">): LoggedRequest {
+    const logged: LoggedRequest = {
+      ...request,
+      id: this.#requests.length + 1,
+      endedAt: null,
+      status: null,
+      outcome: "open",
+      faultId: null,
+    };
+    this.#requests.push(logged);
+    this.#changes.notify();
+    return logged;
+  }
+
+  end(logged: LoggedRequest, outcome: RequestOutcome, status: number | null, now: number): void {
+    if (logged.outcome !== "open") return;
+    logged.outcome = outcome;
+    logged.status = status;
+    logged.endedAt = now;
+    this.#changes.notify();
+  }
+
+  /** @param after only events with a higher index */
+  events(roomId?: string, after = 0): LoggedEvent[] {
+    return this.#events.slice(after).filter((logged) => roomId === undefined || logged.roomId === roomId);
+  }
+
+  requests(question: RequestQuestion = {}, after = 0): LoggedRequest[] {
+    return this.#requests
+      .slice(after)
+      .filter(
+        (logged) =>
+          (question.method === undefined || logged.method === question.method) &&
+          (question.path === undefined || question.path.test(logged.path)) &&
+          (question.userId === undefined || logged.userId === question.userId) &&
+          (question.deviceId === undefined || logged.deviceId === question.deviceId) &&
+          (question.status === undefined || logged.status === question.status) &&
+          (question.outcome === undefined || logged.outcome === question.outcome),
+      );
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * `npm test [-- [FILTER...] [--name PATTERN]]`: runs node's test runner over test/unit, test/integration and test/crash.
+ * A filter is a part of a path (`test/unit/protocol`); a file runs if it contains any of them. `--name` keeps the tests whose
+ * title matches. Beyond node's own verdict a run fails if no test ran, if one was skipped or marked as to do, if a file has no
+ * tests, or if a test left a process behind. The slowest files are named at the end, after node's closing lines.
+ *
+ * The runner works in a process group of its own, so that whatever the tests start ends with it.
+ */
+import { spawn } from "node:child_process";
+import { globSync, readFileSync, readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { delimiter, dirname, join, relative } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+import { parseArgs } from "node:util";
+
+const root = join(import.meta.dirname, "..");
+const suites = ["unit", "integration", "crash"];
+/** For one file: far above what any of them needs, far below what a person would wait for a hang. */
+const fileTimeoutMs = 300_000;
+/** What a process that is just ending may take to go. */
+const farewellMs = 2_000;
+const insideVariable = "DOCKET_TEST_RUNNER";
+
+/** Live members of the process group, as `pid command`; empty where there is no /proc. */
+function membersOf(group: number): string[] {
+  const found: string[] = [];
+  let pids: string[];
+  try {
+    pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  } catch {
+    return found;
+  }
+  for (const pid of pids) {
+    try {
+      // `pid (command) state ppid pgrp ...`; the command may contain anything, so count from its closing bracket.
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+      const [state, , processGroup] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      if (Number(processGroup) !== group || state === "Z" || state === "X") continue;
+      found.push(`${pid} ${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()}`);
+    } catch {
+      continue; // it has just ended
+    }
+  }
+  return found;
+}
+
+/** Starts the runner in its own process group; afterwards nothing of the group is alive. */
+async function superviseRunner(): Promise<number> {
+  const env: NodeJS.ProcessEnv = { ...process.env, [insideVariable]: "1" };
+  env["PATH"] = `${dirname(process.execPath)}${delimiter}${env["PATH"] ?? ""}`;
+  delete env["NODE_TEST_CONTEXT"]; // set when a test runs this script; the runner would then report to nobody
+  const child = spawn(process.execPath, [import.meta.filename, ...process.argv.slice(2)], {
+    cwd: root,
+    env,
+    detached: true,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  const group = child.pid;
+  if (group === undefined) throw new Error("the test runner did not start: is there memory left?");
+  const endGroup = (signal: NodeJS.Signals): void => {
+    try {
+      process.kill(-group, signal);
+    } catch {
+      // nobody left
+    }
+  };
+  let interrupted: NodeJS.Signals | null = null;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      endGroup(interrupted === null ? signal : "SIGKILL");
+      interrupted = signal;
+    });
+  }
+  const code = await new Promise<number>((resolve) => child.on("exit", (status) => resolve(status ?? 1)));
+  const patienceEnds = performance.now() + farewellMs;
+  let left = membersOf(group);
+  while (left.length > 0 && performance.now() < patienceEnds) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    left = membersOf(group);
+  }
+  endGroup("SIGKILL");
+  if (left.length === 0 || interrupted !== null) return code;
+  console.log(`\ntest: the tests left ${left.length} process(es) running (ended now):\n  ${left.join("\n  ")}`);
+  return code === 0 ? 1 : code;
+}
+
+interface Options {
+  readonly filters: readonly string[];
+  readonly namePatterns: readonly string[];
+}
+
+function readOptions(): Options {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { name: { type: "string", multiple: true } },
+  });
+  return { filters: positionals, namePatterns: values.name ?? [] };
+}
+
+function selectFiles(filters: readonly string[]): string[] {
+  const all = globSync(
+    suites.map((suite) => `test/${suite}/**/*.test.ts`),
+    { cwd: root },
+  ).sort();
+  if (filters.length === 0) return all;
+  return all.filter((file) => filters.some((filter) => file.includes(filter.replace(/^\.\//, ""))));
+}
+
+async function runTests(options: Options): Promise<number> {
+  const files = selectFiles(options.filters);
+  if (files.length === 0) {
+    console.log(
+      `test: no test file ${options.filters.length === 0 ? "exists" : `matches ${options.filters.join(" ")}`}`,
+    );
+    return 64;
+  }
+  const problems: string[] = [];
+  const fileTimes: { file: string; ms: number }[] = [];
+  let executed = 0;
+  const stream = run({
+    cwd: root,
+    files: files.map((file) => join(root, file)),
+    concurrency: Math.max(2, availableParallelism()),
+    timeout: fileTimeoutMs,
+    ...(options.namePatterns.length > 0 && { testNamePatterns: [...options.namePatterns] }),
+  });
+  stream.on("test:pass", ({ name, file, skip, todo, details }) => {
+    const where = file === undefined ? name : `${relative(root, file)}: ${name}`;
+    if (skip !== undefined && skip !== false) problems.push(`skipped: ${where}`);
+    else if (todo !== undefined && todo !== false) problems.push(`marked as to do: ${where}`);
+    else if (files.includes(relative(root, name)) || files.includes(name)) {
+      if (options.namePatterns.length === 0) problems.push(`has no tests: ${name}`);
+    } else if (details.type !== "suite") executed += 1;
+  });
+  stream.on("test:fail", ({ details, todo, name }) => {
+    if (todo !== undefined && todo !== false) problems.push(`marked as to do: ${name}`);
+    if (details.type !== "suite") executed += 1;
+  });
+  let success = false;
+  stream.on("test:summary", (summary) => {
+    if (summary.file === undefined) success = summary.success;
+    else fileTimes.push({ file: relative(root, summary.file), ms: summary.duration_ms });
+  });
+  for await (const text of stream.compose(new spec())) process.stdout.write(text as string);
+
+  if (executed === 0) problems.push("no test was executed");
+  fileTimes.sort((a, b) => b.ms - a.ms);
+  const slowest = fileTimes.slice(0, 5).map(({ file, ms }) => `${file} ${(ms / 1000).toFixed(1)} s`);
+  console.log(`test: ${files.length} files; slowest: ${slowest.join(", ")}`);
+  for (const problem of problems) console.log(`test: ${problem}`);
+  return success && problems.length === 0 ? 0 : 1;
+}
+
+process.exitCode = process.env[insideVariable] === undefined ? await superviseRunner() : await runTests(readOptions());

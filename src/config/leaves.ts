@@ -1,0 +1,165 @@
+/**
+ * The single values of the configuration. Each leaf reads what stands in the YAML, says in words what it expects, and says the
+ * same to editors as JSON Schema. Messages carry the expectation only: what was found is added by `schemaProblems.ts`.
+ */
+import { z } from "zod";
+import type { UserId } from "../protocol/ids.ts";
+import { Secret } from "./secret.ts";
+import { DURATION_PATTERN, SIZE_PATTERN, formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
+
+/** Travels in a zod issue's `params`. */
+export interface LeafParams {
+  readonly expectation: true;
+  readonly hint?: string;
+  /** The value may be a secret: only its type may be named. */
+  readonly secret?: boolean;
+}
+
+type Read<Value> = { readonly value: Value } | { readonly expected: string; readonly hint?: string };
+
+/**
+ * @param read what the value means, or what is expected instead (after the word "expected")
+ * @param jsonSchema for editors; with a description of the key
+ */
+function leaf<Value>(
+  read: (found: unknown) => Read<Value>,
+  jsonSchema: Readonly<Record<string, unknown>>,
+  secret = false,
+): z.ZodType<Value, unknown> {
+  return z
+    .unknown()
+    .transform((found, context) => {
+      const result = read(found);
+      if ("value" in result) return result.value;
+      const params: LeafParams = { expectation: true, secret, ...(result.hint === undefined ? {} : { hint: result.hint }) };
+      context.addIssue({ code: "custom", message: result.expected, params });
+      return z.NEVER;
+    })
+    .meta({ ...jsonSchema });
+}
+
+export function duration(description: string, bounds: { minMs: number; maxMs: number }): z.ZodType<number, unknown> {
+  const limits = `from ${formatDuration(bounds.minMs)} to ${formatDuration(bounds.maxMs)}`;
+  return leaf(
+    (found) => {
+      const ms = parseDuration(found);
+      if (ms !== null && ms >= bounds.minMs && ms <= bounds.maxMs) return { value: ms };
+      const hint = { hint: "Units are ms, s, m, h, d and y, in one number without a space." };
+      return { expected: `a duration ${limits}, such as 90s or 24h`, ...(ms === null ? hint : {}) };
+    },
+    { anyOf: [{ type: "string", pattern: DURATION_PATTERN }, { const: 0 }], description },
+  );
+}
+
+export function size(description: string): z.ZodType<number, unknown> {
+  return leaf(
+    (found) => {
+      const bytes = parseSize(found);
+      if (bytes !== null) return { value: bytes };
+      return { expected: `a size such as ${formatSize(512 * 1024 ** 2)}`, hint: "Units are B, KB, MB, GB, TB, KiB, MiB, GiB and TiB, without a space." };
+    },
+    { anyOf: [{ type: "string", pattern: SIZE_PATTERN }, { const: 0 }], description },
+  );
+}
+
+export function count(description: string, max: number): z.ZodType<number, unknown> {
+  return leaf(
+    (found) =>
+      typeof found === "number" && Number.isSafeInteger(found) && found >= 1 && found <= max
+        ? { value: found }
+        : { expected: `a whole number from 1 to ${max}`, ...(typeof found === "string" && /^\d+$/.test(found) ? { hint: "Write it without quotes." } : {}) },
+    { type: "integer", minimum: 1, maximum: max, description },
+  );
+}
+
+/** A secret: only ever shown as its type. */
+export function secret(description: string): z.ZodType<Secret, unknown> {
+  return leaf<Secret>(
+    (found) => {
+      if (typeof found === "number" || typeof found === "boolean") return { expected: "text", hint: "Put it in quotes." };
+      if (typeof found !== "string" || found === "") return { expected: "text, best as `${env:NAME}` or `${file:PATH}`" };
+      if (!/^[\x21-\x7e]{1,8192}$/.test(found)) return { expected: "text without spaces, line breaks or letters outside ASCII" };
+      return { value: new Secret(found) };
+    },
+    { type: "string", minLength: 1, description },
+    true,
+  );
+}
+
+const SERVER_NAME = /^([A-Za-z0-9.-]{1,230}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?$/;
+
+export function userId(description: string): z.ZodType<UserId, unknown> {
+  return leaf<UserId>(
+    (found) => {
+      const expected = "a Matrix user ID such as @docket:example.org";
+      if (typeof found !== "string") return { expected };
+      const match = /^@([\x21-\x39\x3b-\x7e]+):(.+)$/.exec(found);
+      if (match !== null && found.length <= 255 && SERVER_NAME.test(match[2] ?? "")) return { value: found as UserId };
+      if (!found.startsWith("@")) return { expected, hint: "It begins with @, and is in quotes." };
+      return { expected, hint: "After the name come a colon and the server's name." };
+    },
+    { type: "string", pattern: "^@[^:]+:.+$", maxLength: 255, description },
+  );
+}
+
+export function homeserverAddress(description: string): z.ZodType<string, unknown> {
+  return leaf<string>(
+    (found) => {
+      const expected = "an address such as https://matrix.example.org";
+      if (typeof found !== "string") return { expected };
+      if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(found)) return { expected, hint: "It begins with https:// (or http://)." };
+      const url = URL.parse(found);
+      if (url === null || (url.protocol !== "https:" && url.protocol !== "http:")) return { expected };
+      if (url.username !== "" || url.password !== "") return { expected: `${expected}, without a user name or password in it` };
+      if (url.search !== "" || url.hash !== "" || /\s/.test(found)) return { expected: `${expected}, without ? or #` };
+      if (url.pathname.includes("/_matrix")) return { expected, hint: "Leave out the path from /_matrix on." };
+      return { value: url.href.replace(/\/+$/, "") };
+    },
+    { type: "string", pattern: "^https?://", description },
+    true,
+  );
+}
+
+/** A path as it stands there; the caller resolves it. */
+export function path(description: string): z.ZodType<string, unknown> {
+  return leaf<string>(
+    (found) => {
+      const expected = "the path of a directory such as ./data";
+      if (typeof found !== "string" || found.trim() === "" || found.includes("\0")) return { expected };
+      if (found.startsWith("~")) return { expected, hint: "`~` is not expanded; write the whole path." };
+      return { value: found };
+    },
+    { type: "string", minLength: 1, description },
+  );
+}
+
+/** An event type, exact or with `*` at its end. */
+export function typePattern(description: string): z.ZodType<string, unknown> {
+  return leaf<string>(
+    (found) => {
+      const expected = "an event type such as m.room.message, or the beginning of one with * at its end";
+      if (typeof found !== "string" || found === "" || found.length > 255 || /\p{Cc}/u.test(found)) return { expected };
+      if (found.slice(0, -1).includes("*")) return { expected, hint: "A * stands only at the end." };
+      if (/^\s|\s$/.test(found)) return { expected, hint: "It begins or ends with a space." };
+      return { value: found };
+    },
+    { type: "string", pattern: "^[^*]*\\*?$", minLength: 1, maxLength: 255, description },
+  );
+}
+
+/** Whom an invite may come from; a bare server means all of its users. */
+export function inviterPattern(description: string): z.ZodType<string, unknown> {
+  return leaf<string>(
+    (found) => {
+      const expected = 'a user or server such as "@alice:example.org", "@*:example.org" or "example.org"';
+      if (typeof found !== "string" || found.length > 255) return { expected };
+      const bareServer = !found.startsWith("@");
+      const server = bareServer ? found : /^@[\x21-\x39\x3b-\x7e]+:(.+)$/.exec(found)?.[1];
+      if (server === undefined || !SERVER_NAME.test(server.replaceAll("*", "x"))) {
+        return { expected, ...(found.startsWith("!") || found.startsWith("#") ? { hint: "Rooms can't be listed, only who invites." } : {}) };
+      }
+      return { value: bareServer ? `@*:${found}` : found };
+    },
+    { type: "string", minLength: 1, maxLength: 255, description },
+  );
+}

@@ -1,0 +1,17 @@
+/** What the configuration needs to know of a step kind; the kinds themselves are above this room and are passed in. */
+import type { z } from "zod";
+
+export interface StepKindSchema<Prepared = unknown> {
+  readonly name: string;
+  /** One line, for the JSON Schema. */
+  readonly description: string;
+  /** Accepts `undefined` where the step may be written as a bare name. */
+  readonly options: z.ZodType;
+  /**
+   * Compiles schemas, reads files.
+   * @param options what `this.options` returned
+   * @param baseDirectory absolute; relative paths in the options start here
+   * @throws Error with a message for the operator
+   */
+  prepare(options: unknown, baseDirectory: string): Promise<Prepared>;
+}

@@ -1,0 +1,155 @@
+/**
+ * Single-flight sender of the library's own requests: key uploads, device list queries, signatures, and to-device messages
+ * that are not room keys.
+ *
+ * A pass asks the library once what is to be sent. Passes never overlap: each call to `outgoingRequests` makes the library
+ * forget the queries that it handed out before. Who comes during a pass shares the next one. A pass ends with its queries;
+ * other requests go on by themselves, each at most once at a time. Each request is marked only after the server's answer;
+ * what fails is handed out again by the next pass, and the background (keyUpkeep.ts) sees to it that there is one.
+ */
+import { RequestType, type OutgoingRequest } from "@matrix-org/matrix-sdk-crypto-wasm";
+import type { Clock } from "../clock.ts";
+import { Cancelled } from "../errors.ts";
+import type { Logger } from "../logging.ts";
+import type { Homeserver } from "../matrix/homeserver.ts";
+import { readKeyRequest, sendKeyRequest, type KeyRequest } from "./keyRequest.ts";
+import type { Machine } from "./machine.ts";
+import type { MemberDevices } from "./memberDevices.ts";
+
+export interface OutgoingRequestsOptions {
+  readonly machine: Machine;
+  readonly homeserver: Homeserver;
+  readonly devices: MemberDevices;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** Told of each failure to send; the background repeats it. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+interface Pass {
+  /** Resolves when the pass' queries are answered or given up; rejects only for a failure of the library. */
+  readonly queries: Promise<void>;
+  /** As `queries`, and every other request of the pass has been tried. */
+  readonly all: Promise<void>;
+}
+
+export class OutgoingRequests {
+  private readonly options: OutgoingRequestsOptions;
+  private running: Pass | null = null;
+  private waiting: Promise<Pass> | null = null;
+  private readonly inFlight = new Map<string, Promise<void>>();
+
+  constructor(options: OutgoingRequestsOptions) {
+    this.options = options;
+  }
+
+  /** Tries everything that the library wants to send now. Never rejects for a server's failure. */
+  async sendAll(): Promise<void> {
+    await (await this.pass()).all;
+  }
+
+  /**
+   * Waits until the device lists of `users` are fresh, but no longer than `maxWaitMs` milliseconds.
+   * @returns whether a whole pass has been made; if not, nothing is known about who is fresh
+   * @throws Cancelled
+   */
+  async refreshDevices(maxWaitMs: number, signal: AbortSignal): Promise<boolean> {
+    const waited = new AbortController();
+    const sleep = this.options.clock
+      .sleep(maxWaitMs, AbortSignal.any([signal, waited.signal]))
+      .then(() => false);
+    const pass = (async () => {
+      await (await this.pass()).queries;
+      return true;
+    })();
+    try {
+      const whole = await Promise.race([pass, sleep]);
+      if (signal.aborted) throw new Cancelled("Cancelled while the members' devices were queried.");
+      return whole;
+    } finally {
+      waited.abort();
+      pass.catch(this.options.onFailure);
+    }
+  }
+
+  /** Resolves when nothing is in flight. */
+  async settled(): Promise<void> {
+    await this.running?.all.catch(() => undefined);
+    await Promise.all(this.inFlight.values());
+  }
+
+  /** A pass that starts after this call. */
+  private pass(): Promise<Pass> {
+    if (this.running === null) return Promise.resolve(this.start());
+    this.waiting ??= this.running.queries.then(
+      () => this.startWaiting(),
+      () => this.startWaiting(),
+    );
+    return this.waiting;
+  }
+
+  private startWaiting(): Pass {
+    this.waiting = null;
+    return this.start();
+  }
+
+  private start(): Pass {
+    const { machine, signal } = this.options;
+    const listed = machine.use("outgoingRequests", (olm) => olm.outgoingRequests(), signal).then(readAll);
+    const others = listed.then((requests) =>
+      requests.filter((request) => request.type !== RequestType.KeysQuery).map((request) => this.sendOnce(request)),
+    );
+    const queries = this.runQueries(listed, others);
+    const all = queries.then(async () => void (await Promise.all(await others)));
+    // The rejections below are those of `queries` and `all`, which whoever asked for the pass awaits.
+    others.catch(() => undefined);
+    all.catch(() => undefined);
+    this.running = { queries, all };
+    return this.running;
+  }
+
+  private async runQueries(listed: Promise<KeyRequest[]>, others: Promise<Promise<void>[]>): Promise<void> {
+    try {
+      const requests = await listed;
+      // A query before our own keys are up would find us without a device.
+      if (requests.some((request) => request.type === RequestType.KeysUpload && "device_keys" in request.body))
+        await Promise.all(await others);
+      const queries = requests.filter((request) => request.type === RequestType.KeysQuery);
+      await Promise.all(queries.map((request) => this.options.devices.query(request)));
+    } finally {
+      this.running = null;
+    }
+  }
+
+  private sendOnce(request: KeyRequest): Promise<void> {
+    // Two uploads at once would carry the same keys under different request IDs.
+    const key = request.type === RequestType.KeysUpload ? "upload" : request.id;
+    const before = this.inFlight.get(key);
+    if (before !== undefined) return before;
+    const sending = this.send(request).then(
+      () => void this.inFlight.delete(key),
+      (error: unknown) => {
+        this.inFlight.delete(key);
+        this.options.onFailure(error);
+      },
+    );
+    this.inFlight.set(key, sending);
+    return sending;
+  }
+
+  private async send(request: KeyRequest): Promise<void> {
+    const { homeserver, machine, signal } = this.options;
+    const response = await sendKeyRequest(homeserver, request, { signal, retry: "none" });
+    await machine.use("markRequestAsSent", (olm) =>
+      olm.markRequestAsSent(request.id, request.type, JSON.stringify(response)),
+    );
+  }
+}
+
+function readAll(requests: readonly OutgoingRequest[]): KeyRequest[] {
+  return requests.flatMap((request) => {
+    const { id } = request;
+    return id === undefined ? [] : [readKeyRequest(request as typeof request & { id: string })];
+  });
+}

@@ -1,0 +1,85 @@
+/** What one accepted sync writes, inside the journal's transaction: all of it, or nothing. */
+import { createHash } from "node:crypto";
+import type { RawEvent } from "../protocol/events.ts";
+import type { UserId } from "../protocol/ids.ts";
+import type { Database } from "./database.ts";
+import type { Gaps } from "./gaps.ts";
+import type { Invites } from "./invites.ts";
+import type { RoomStates, RoomView } from "./roomStates.ts";
+import type { RoomUpdate, SyncBatch } from "./syncBatch.ts";
+
+interface AcceptPorts {
+  readonly rooms: RoomStates;
+  readonly gaps: Gaps;
+  readonly invites: Invites;
+}
+
+/**
+ * Call inside a transaction.
+ * @returns how many events were new, and how many parked ones may be decrypted now
+ */
+export function accept(
+  batch: SyncBatch,
+  database: Database,
+  ownUser: UserId,
+  { acceptPorts }: { acceptPorts: AcceptPorts },
+): { added: number; unparked: number } {
+  batch.heldWrites.apply();
+  let added = 0;
+  for (const update of batch.rooms) {
+    const before = acceptPorts.rooms.view(update.roomId);
+    acceptPorts.rooms.apply(update, ownUser);
+    acceptPorts.invites.close(update.roomId, update.membership);
+    recordGap(update, before, batch, ownUser, acceptPorts.gaps);
+    for (const event of update.timeline) added += addEvent(database, event, batch.receivedAt);
+  }
+  for (const event of batch.malformed) {
+    const raw = JSON.stringify(event.raw);
+    database
+      .prepare("INSERT INTO malformed_events (room_id, digest, raw, problem, received_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
+      .run(event.roomId, createHash("sha256").update(event.roomId).update("\n").update(raw).digest("hex"), raw, event.problem, batch.receivedAt);
+  }
+  for (const invite of batch.invites) acceptPorts.invites.add(invite, batch.receivedAt);
+  let unparked = 0;
+  for (const session of batch.newSessions) {
+    unparked += database
+      .prepare("UPDATE inbox SET state = 'new' WHERE state = 'parked' AND room_id = ? AND session_id = ?")
+      .run(session.roomId, session.sessionId).changes;
+  }
+  database
+    .prepare("INSERT INTO meta (key, value) VALUES ('sync_token', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
+    .run(batch.nextBatch);
+  return { added, unparked };
+}
+
+function addEvent(database: Database, event: RawEvent, receivedAt: number): number {
+  const redacted = event.unsigned?.["redacted_because"] === undefined ? 0 : 1;
+  const { changes } = database
+    .prepare(
+      `INSERT INTO inbox (event_id, room_id, raw, received_at, arrival, state, redacted) VALUES (?, ?, ?, ?, 'live', 'new', ?)
+       ON CONFLICT (event_id) DO NOTHING`,
+    )
+    .run(event.event_id, event.room_id, JSON.stringify(event), receivedAt, redacted);
+  if (event.type === "m.room.redaction") {
+    // Room version 11 moved `redacts` into the content; servers send it in either place.
+    const target = event.content["redacts"] ?? (event as { redacts?: unknown }).redacts;
+    if (typeof target === "string") {
+      database.prepare("UPDATE inbox SET redacted = 1 WHERE event_id = ? AND room_id = ? AND state <> 'settled'").run(target, event.room_id);
+    }
+  }
+  return changes;
+}
+
+/**
+ * A limited timeline is a gap where we were in the room before it. In a room that is new to us it is one only if our own join
+ * is not in the timeline; history from before the first sync of all is nobody's gap.
+ */
+function recordGap(update: RoomUpdate, before: RoomView | null, batch: SyncBatch, ownUser: UserId, gaps: Gaps): void {
+  if (!update.limited || update.prevBatch === null || batch.since === null) return;
+  const wasIn = before?.membership === "join";
+  const joinSeen = update.timeline.some(
+    (event) => event.type === "m.room.member" && event.state_key === ownUser && event.content["membership"] === "join",
+  );
+  if (!wasIn && joinSeen) return;
+  gaps.record({ roomId: update.roomId, prevBatch: update.prevBatch, since: wasIn ? batch.since : null }, batch.receivedAt);
+}

@@ -1,0 +1,191 @@
+/**
+ * The outbox: what is to be sent. A row is pending, then sent or dropped with a reason, for ever. Guarantees: one row for each
+ * cause and purpose, ever; a pending row is taken up again after a restart, under the same transaction ID.
+ */
+import type { Clock, EpochMs } from "../clock.ts";
+import { Nudge } from "../lifecycle.ts";
+import type { EventId, RoomId, TxnId } from "../protocol/ids.ts";
+import type { JsonObject } from "../protocol/json.ts";
+import type { Database } from "./database.ts";
+
+export type Lane = "response" | "receipt" | "notice";
+
+/** Something to be sent because of an event. */
+export interface Draft {
+  readonly causeEventId: EventId;
+  /** Together with the cause: what makes it unique, and what its transaction ID is derived from. */
+  readonly purpose: string;
+  readonly lane: Lane;
+  readonly roomId: RoomId;
+  readonly type: string;
+  readonly content: JsonObject;
+  /** The request was encrypted: its answer is, whatever the room's state says. */
+  readonly mustEncrypt: boolean;
+  readonly txnId: TxnId;
+  /** It must not arrive later than this. */
+  readonly expiresAt: EpochMs;
+}
+
+export interface OutboxEntry extends Draft {
+  readonly id: number;
+  /** Attempts before this one. */
+  readonly attempts: number;
+  /** An earlier attempt may have taken effect. */
+  readonly doubtful: boolean;
+  readonly queuedAt: EpochMs;
+}
+
+export type DropReason = "expired" | "refused" | "not_in_room" | "too_large";
+
+export type SendOutcome =
+  | { readonly kind: "sent"; readonly eventId: EventId }
+  | { readonly kind: "dropped"; readonly reason: DropReason }
+  | { readonly kind: "retry"; readonly notBefore: EpochMs; readonly doubtful: boolean };
+
+interface OutboxRow {
+  id: number;
+  cause_event_id: EventId;
+  purpose: string;
+  lane: Lane;
+  room_id: RoomId;
+  type: string;
+  content: string;
+  must_encrypt: number;
+  txn_id: TxnId;
+  expires_at: number;
+  attempts: number;
+  doubtful: number;
+  queued_at: number;
+}
+
+export class Outbox {
+  private readonly database: Database;
+  private readonly clock: Clock;
+  private readonly nudge = new Nudge();
+
+  constructor(database: Database, clock: Clock) {
+    this.database = database;
+    this.clock = clock;
+    this.database.transaction(() => {
+      this.database.prepare("UPDATE outbox SET lease_until = 0 WHERE state = 'pending' AND lease_until > 0").run();
+    });
+  }
+
+  /** Idempotent by cause and purpose. Call inside the journal's transaction, and `announce` after it. */
+  insert(drafts: readonly Draft[], now: EpochMs): void {
+    for (const draft of drafts) {
+      this.database
+        .prepare(
+          `INSERT INTO outbox (cause_event_id, purpose, lane, room_id, type, content, must_encrypt, txn_id, expires_at, state, not_before, queued_at)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0, ?) ON CONFLICT (cause_event_id, purpose) DO NOTHING`,
+        )
+        .run(
+          draft.causeEventId,
+          draft.purpose,
+          draft.lane,
+          draft.roomId,
+          draft.type,
+          JSON.stringify(draft.content),
+          Number(draft.mustEncrypt),
+          draft.txnId,
+          draft.expiresAt,
+          now,
+        );
+    }
+  }
+
+  announce(): void {
+    this.nudge.nudge();
+  }
+
+  changed(signal: AbortSignal, maxWaitMs: number): Promise<void> {
+    return this.nudge.wait(signal, maxWaitMs);
+  }
+
+  /** Pending entries of a lane whose time has come, earliest end first; leased. */
+  async claim(lane: Lane, want: { max: number; leaseMs: number }): Promise<readonly OutboxEntry[]> {
+    const now = this.clock.now();
+    return this.database.transaction(() => {
+      const rows = this.database
+        .prepare<OutboxRow>(
+          `SELECT id, cause_event_id, purpose, lane, room_id, type, content, must_encrypt, txn_id, expires_at, attempts, doubtful, queued_at
+           FROM outbox WHERE state = 'pending' AND lane = ? AND not_before <= ? AND lease_until < ? ORDER BY expires_at, id LIMIT ?`,
+        )
+        .all(lane, now, now, want.max);
+      for (const row of rows) this.database.prepare("UPDATE outbox SET lease_until = ? WHERE id = ?").run(now + want.leaseMs, row.id);
+      return rows.map(toEntry);
+    });
+  }
+
+  /** When the next entry that waits may be tried; null where none waits. */
+  nextAttemptAt(lane: Lane): EpochMs | null {
+    const row = this.database
+      .prepare<{ at: number | null }>(
+        "SELECT min(max(not_before, lease_until)) AS at FROM outbox WHERE state = 'pending' AND lane = ?",
+      )
+      .get(lane);
+    return row?.at ?? null;
+  }
+
+  async finish(entry: OutboxEntry, outcome: SendOutcome): Promise<void> {
+    const now = this.clock.now();
+    this.database.transaction(() => {
+      if (outcome.kind === "retry") {
+        this.database
+          .prepare("UPDATE outbox SET not_before = ?, lease_until = 0, attempts = attempts + 1, doubtful = doubtful OR ? WHERE id = ?")
+          .run(outcome.notBefore, Number(outcome.doubtful), entry.id);
+      } else {
+        this.database
+          .prepare(
+            `UPDATE outbox SET state = ?, event_id = ?, reason = ?, finished_at = ?, content = NULL, lease_until = 0, attempts = attempts + 1
+             WHERE id = ? AND state = 'pending'`,
+          )
+          .run(
+            outcome.kind,
+            outcome.kind === "sent" ? outcome.eventId : null,
+            outcome.kind === "dropped" ? outcome.reason : null,
+            now,
+            entry.id,
+          );
+      }
+    });
+  }
+
+  /** Gives a claimed entry back untried, for a bot that stops. */
+  async release(entry: OutboxEntry): Promise<void> {
+    this.database.transaction(() => {
+      this.database.prepare("UPDATE outbox SET lease_until = 0 WHERE id = ? AND state = 'pending'").run(entry.id);
+    });
+  }
+
+  /** Finished rows go when no event could bring them back: their cause is settled and past its own keeping time. */
+  async clean(finishedBefore: EpochMs, max: number): Promise<number> {
+    return this.database.transaction(
+      () =>
+        this.database
+          .prepare(
+            `DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state <> 'pending' AND finished_at < ?
+               AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.event_id = outbox.cause_event_id) LIMIT ?)`,
+          )
+          .run(finishedBefore, max).changes,
+    );
+  }
+}
+
+function toEntry(row: OutboxRow): OutboxEntry {
+  return {
+    id: row.id,
+    causeEventId: row.cause_event_id,
+    purpose: row.purpose,
+    lane: row.lane,
+    roomId: row.room_id,
+    type: row.type,
+    content: JSON.parse(row.content) as JsonObject,
+    mustEncrypt: row.must_encrypt === 1,
+    txnId: row.txn_id,
+    expiresAt: row.expires_at,
+    attempts: row.attempts,
+    doubtful: row.doubtful === 1,
+    queuedAt: row.queued_at,
+  };
+}

@@ -1,0 +1,54 @@
+/**
+ * Paths of the client-server API: built from segments that can't escape their place, and described for logs and errors
+ * without the identifiers in them. Pure.
+ */
+
+/**
+ * Joins `prefix` and the percent-encoded segments: `endpointPath("/_matrix/client/v3/rooms", roomId, "members")`.
+ * Works for room version 12 (no server part) and for old event IDs with slashes in them.
+ * @throws TypeError for a segment that a URL would swallow (empty, `.`, `..`) or can't carry (half a surrogate pair)
+ */
+export function endpointPath(prefix: string, ...segments: readonly string[]): string {
+  return [prefix, ...segments.map(encodeSegment)].join("/");
+}
+
+function encodeSegment(segment: string): string {
+  // A URL parser removes dot segments, percent-encoded ones too, and the request would go to another endpoint.
+  if (segment === "" || segment === "." || segment === ".." || !segment.isWellFormed()) {
+    throw new TypeError(
+      "a part of a Matrix API path is empty, a dot segment or not valid Unicode: no request was sent",
+    );
+  }
+  return encodeURIComponent(segment);
+}
+
+const SIGILS: Readonly<Record<string, string>> = {
+  "!": "{roomId}",
+  $: "{eventId}",
+  "@": "{userId}",
+  "#": "{roomAlias}",
+};
+
+/** Words of endpoints and event types (`rooms`, `v3`, `org.matrix.msc3814`, `m.room.encrypted`); anything else is an identifier. */
+const WORD = /^[a-z_][a-zA-Z_]*\d{0,4}(\.[a-z_][a-zA-Z_]*\d{0,4})*$/;
+
+/** `/_matrix/client/v3/rooms/!abc/send/m.x/t1` becomes `/_matrix/client/v3/rooms/{roomId}/send/m.x/{id}`; the query is dropped. */
+export function describeEndpoint(endpoint: string): string {
+  const path = endpoint.split(/[?#]/, 1)[0] ?? "";
+  const segments = path.split("/");
+  return segments
+    .map((segment, index) => (segments[index - 2] === "send" ? "{txnId}" : describeSegment(segment)))
+    .join("/");
+}
+
+function describeSegment(segment: string): string {
+  let decoded = segment;
+  try {
+    decoded = decodeURIComponent(segment);
+  } catch {
+    return "{id}";
+  }
+  const sigil = SIGILS[decoded.charAt(0)];
+  if (sigil !== undefined) return sigil;
+  return decoded === "" || (decoded.length <= 64 && WORD.test(decoded)) ? decoded : "{id}";
+}

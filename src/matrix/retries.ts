@@ -1,0 +1,65 @@
+/**
+ * Which failures are worth another attempt, and when: one pure function for the client, the sync loop and the jobs.
+ * A server that names a wait is obeyed: never asked again earlier.
+ */
+import { ServerRefused, ServerUnreachable } from "../errors.ts";
+
+export interface RetryLimits {
+  /** Attempts in all, the first included. */
+  readonly maxAttempts: number;
+  /** No attempt starts later than this after the first one started, in milliseconds. */
+  readonly maxTotalMs: number;
+  /** First wait, in milliseconds, where the server names none; doubled for each further attempt. */
+  readonly baseMs: number;
+  /** Longest wait of our own choosing, in milliseconds. */
+  readonly maxBackoffMs: number;
+  /** A server that asks for longer than this, in milliseconds, ends the repeats: the caller hears of it instead of hanging. */
+  readonly maxAskedMs: number;
+}
+
+export const standardRetries: RetryLimits = {
+  maxAttempts: 5,
+  maxTotalMs: 120_000,
+  baseMs: 500,
+  maxBackoffMs: 20_000,
+  maxAskedMs: 60_000,
+};
+
+export interface AttemptSoFar {
+  /** Attempts made, the failed one included: 1 or more. */
+  readonly attempts: number;
+  /** Milliseconds since the first attempt started. */
+  readonly elapsedMs: number;
+  /** From 0 (included) to 1 (excluded): the jitter, so that clients cut off together do not come back together. */
+  readonly random: number;
+}
+
+/**
+ * @returns milliseconds to wait before the next attempt, or null: give up and throw `error`.
+ * Repeated are 429, 5xx and a server that was not reached; never another refusal, a refused token or a cancelled call.
+ */
+export function nextAttemptIn(
+  error: unknown,
+  soFar: AttemptSoFar,
+  limits: RetryLimits = standardRetries,
+): number | null {
+  if (!(error instanceof ServerRefused || error instanceof ServerUnreachable) || !error.retryable) return null;
+  if (soFar.attempts >= limits.maxAttempts) return null;
+  const askedMs = error instanceof ServerRefused ? error.retryAfterMs : null;
+  if (askedMs !== null && askedMs > limits.maxAskedMs) return null;
+  const waitMs = askedMs ?? backoffMs(soFar.attempts, soFar.random, limits);
+  return soFar.elapsedMs + waitMs > limits.maxTotalMs ? null : waitMs;
+}
+
+/**
+ * Exponential backoff with jitter: between half and all of `baseMs * 2^(attempts - 1)`, at most `maxBackoffMs`.
+ * @returns whole milliseconds
+ */
+export function backoffMs(
+  attempts: number,
+  random: number,
+  limits: Pick<RetryLimits, "baseMs" | "maxBackoffMs"> = standardRetries,
+): number {
+  const full = Math.min(limits.maxBackoffMs, limits.baseMs * 2 ** Math.min(Math.max(attempts, 1) - 1, 30));
+  return Math.round(full * (0.5 + random / 2));
+}

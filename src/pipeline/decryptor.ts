@@ -1,0 +1,138 @@
+/**
+ * Takes new events in the order of arrival, live before backfill: decrypts or parks them, recognises replays, has them recorded,
+ * and decides. Guarantees: the record is on disk before the decision; no key that comes meanwhile is missed.
+ */
+import type { Clock } from "../clock.ts";
+import type { CryptoEngine, Undecryptable } from "../crypto/cryptoEngine.ts";
+import type { Inbox, InboxEntry, Route } from "../journal/inbox.ts";
+import type { MessageIndexes } from "../journal/messageIndexes.ts";
+import type { RoomStates } from "../journal/roomStates.ts";
+import type { Logger } from "../logging.ts";
+import type { Metrics } from "../metrics.ts";
+import type { EventId } from "../protocol/ids.ts";
+import type { Judge } from "./judge.ts";
+import { openEvent, type OpenedEvent } from "./openEvent.ts";
+import type { Recordable, Recorder } from "./recorder.ts";
+import { Stage } from "./stage.ts";
+
+export interface DecryptorPorts {
+  readonly inbox: Inbox;
+  readonly engine: CryptoEngine;
+  readonly indexes: MessageIndexes;
+  readonly rooms: RoomStates;
+  readonly recorder: Recorder;
+  readonly judge: Judge;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly onFailure: (error: unknown) => void;
+  /** How long a parked event waits for its key, in milliseconds, and how many may wait. */
+  readonly parking: { readonly waitMs: number; readonly max: number };
+}
+
+/** Commits are shared by this many events; small enough that an urgent one does not wait long. */
+const BATCH = 50;
+const POLL_MS = 1_000;
+const GIVE_UP_EVERY_MS = 10_000;
+
+export class Decryptor extends Stage {
+  private readonly ports: DecryptorPorts;
+  private nextGiveUpAt = 0;
+
+  constructor(ports: DecryptorPorts) {
+    super(ports.onFailure);
+    this.ports = ports;
+  }
+
+  protected async work(): Promise<boolean> {
+    await this.giveUp();
+    const { inbox } = this.ports;
+    const keyEpoch = inbox.keyEpoch();
+    const entries = await inbox.takeNew(BATCH);
+    if (entries.length === 0) return false;
+    const events = await this.open(entries);
+    await this.ports.recorder.keep(events);
+    await inbox.route(
+      events.map((event) => ({ entry: event.entry, route: this.decide(event) })),
+      keyEpoch,
+    );
+    return true;
+  }
+
+  protected rest(): Promise<void> {
+    return this.ports.inbox.arrived.wait(this.signal, POLL_MS);
+  }
+
+  private async open(entries: readonly InboxEntry[]): Promise<readonly Recordable[]> {
+    const opened: { entry: InboxEntry; opened: OpenedEvent | Undecryptable }[] = [];
+    for (const entry of entries) opened.push({ entry, opened: await openEvent(entry.event, this.ports.engine) });
+    const encrypted = opened.flatMap((event) =>
+      event.opened.kind === "clear" && event.opened.encryptedAs !== null ? [{ ...event, place: event.opened.encryptedAs }] : [],
+    );
+    const firsts = await this.ports.indexes.claim(
+      encrypted.map(({ entry, place }) => ({ ...place, roomId: entry.event.room_id, eventId: entry.event.event_id })),
+    );
+    for (const roomId of new Set(encrypted.map(({ entry }) => entry.event.room_id))) {
+      if (this.ports.rooms.view(roomId)?.everEncrypted === false) this.ports.rooms.markEncrypted(roomId);
+    }
+    const firstOf = new Map<EventId, EventId>(encrypted.map(({ entry }, place) => [entry.event.event_id, firsts[place] ?? entry.event.event_id]));
+    return opened.map((event) => {
+      const eventId = event.entry.event.event_id;
+      const first = firstOf.get(eventId) ?? eventId;
+      return { ...event, replayOf: first === eventId ? null : first };
+    });
+  }
+
+  private decide({ entry, opened, replayOf }: Recordable): Route {
+    if (opened.kind === "undecryptable") return this.park(entry, opened);
+    const decision = this.ports.judge.judge(entry, opened, replayOf !== null);
+    if (decision.kind === "ignore") return this.settle(entry, "no_answer", decision.reason, null, []);
+    if (decision.kind === "answer") {
+      const draft = this.ports.judge.draft(entry, opened, decision);
+      return this.settle(entry, "answered", decision.code, decision.expiresAt, [draft]);
+    }
+    const request = decision.request;
+    return {
+      kind: "ready",
+      deadline: request?.handlerDeadline ?? null,
+      expiresAt: request?.expiresAt ?? null,
+      ordered: this.ports.judge.handlerOf(opened)?.ordered ?? false,
+    };
+  }
+
+  private park(entry: InboxEntry, { reason, sessionId }: Undecryptable): Route {
+    this.ports.metrics.parked.inc({ reason });
+    // Without a session there is no key to wait for; what was redacted has no text to wait for.
+    if (entry.redacted) return this.settle(entry, "no_answer", "redacted", null, []);
+    if (sessionId === null) return this.settle(entry, "no_answer", "undecryptable", null, []);
+    const { room_id: roomId, event_id: eventId } = entry.event;
+    this.ports.log.info({ roomId, eventId, reason }, "parked: it can't be decrypted yet");
+    return { kind: "park", sessionId, reason };
+  }
+
+  private settle(
+    entry: InboxEntry,
+    decision: "no_answer" | "answered",
+    reason: string,
+    expiresAt: number | null,
+    drafts: Extract<Route, { kind: "settle" }>["drafts"],
+  ): Route {
+    this.ports.metrics.decisions.inc({ decision, reason });
+    const { room_id: roomId, event_id: eventId } = entry.event;
+    const ms = this.ports.clock.now() - entry.receivedAt;
+    this.ports.log.info({ roomId, eventId, decision, reason, ms }, "decided");
+    return { kind: "settle", decision: { decision, reason }, expiresAt, drafts };
+  }
+
+  private async giveUp(): Promise<void> {
+    const now = this.ports.clock.now();
+    if (now < this.nextGiveUpAt) return;
+    this.nextGiveUpAt = now + GIVE_UP_EVERY_MS;
+    const { waitMs, max } = this.ports.parking;
+    const given = await this.ports.inbox.giveUpParked({ before: now - waitMs, keep: max, max: 1_000 });
+    for (const { roomId, eventId, reason } of given) {
+      this.ports.metrics.decisions.inc({ decision: "given_up", reason });
+      this.ports.log.warn({ roomId, eventId, decision: "given_up", reason }, "its key never came; the record keeps the event undecrypted");
+    }
+  }
+}

@@ -1,0 +1,44 @@
+/** What has to be done now and then: bodies and rows whose time is over go, and the disk is looked at before it is full. */
+import type { Clock } from "../clock.ts";
+import { requireFreeSpace } from "../journal/diskSpace.ts";
+import type { Inbox } from "../journal/inbox.ts";
+import type { Outbox } from "../journal/outbox.ts";
+import { Stage } from "./stage.ts";
+
+export interface HousekeepingPorts {
+  readonly inbox: Inbox;
+  readonly outbox: Outbox;
+  readonly clock: Clock;
+  readonly directory: string;
+  readonly freeDiskBytes: number;
+  /** How long settled rows keep their bodies, in milliseconds. */
+  readonly settledRowsMs: number;
+  readonly onFailure: (error: unknown) => void;
+}
+
+const EVERY_MS = 10_000;
+/** Rows in one transaction: small enough that the pipeline does not notice. */
+const BATCH = 500;
+
+export class Housekeeping extends Stage {
+  private readonly ports: HousekeepingPorts;
+
+  constructor(ports: HousekeepingPorts) {
+    super(ports.onFailure);
+    this.ports = ports;
+  }
+
+  protected async work(): Promise<boolean> {
+    const { inbox, outbox, clock, directory, freeDiskBytes, settledRowsMs } = this.ports;
+    requireFreeSpace(directory, freeDiskBytes);
+    const before = clock.now() - settledRowsMs;
+    const cleaned = (await inbox.clean(before, BATCH)) + (await outbox.clean(before, BATCH));
+    // Between two batches others may work.
+    await clock.sleep(0);
+    return cleaned >= BATCH;
+  }
+
+  protected rest(): Promise<void> {
+    return this.ports.clock.sleep(EVERY_MS, this.signal);
+  }
+}

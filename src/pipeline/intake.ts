@@ -1,0 +1,81 @@
+/**
+ * The first stage: a sync response goes into the journal as a whole, keys and sync token included, in one transaction. If that
+ * fails the bot stops: it never syncs past what it could not keep.
+ */
+import type { Clock } from "../clock.ts";
+import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
+import { ServerUnreachable } from "../errors.ts";
+import type { Inbox } from "../journal/inbox.ts";
+import type { Logger } from "../logging.ts";
+import type { Metrics } from "../metrics.ts";
+import type { SyncToken, UserId } from "../protocol/ids.ts";
+import type { SyncReceiver } from "../session/syncLoop.ts";
+import { readSyncResponse } from "./syncResponse.ts";
+
+/** How often a full inbox is looked at again, in milliseconds. */
+const FULL_POLL_MS = 200;
+
+export class Intake implements SyncReceiver {
+  private readonly inbox: Inbox;
+  private readonly engine: CryptoEngine;
+  private readonly clock: Clock;
+  private readonly log: Logger;
+  private readonly metrics: Metrics;
+  private readonly ownUser: UserId;
+  private readonly limit: number;
+
+  constructor(ports: {
+    inbox: Inbox;
+    engine: CryptoEngine;
+    clock: Clock;
+    log: Logger;
+    metrics: Metrics;
+    ownUser: UserId;
+    /** Entries in work above which no further response is asked for. */
+    limit: number;
+  }) {
+    this.inbox = ports.inbox;
+    this.engine = ports.engine;
+    this.clock = ports.clock;
+    this.log = ports.log;
+    this.metrics = ports.metrics;
+    this.ownUser = ports.ownUser;
+    this.limit = ports.limit;
+  }
+
+  position(): SyncToken | null {
+    return this.inbox.position();
+  }
+
+  /** A full inbox holds the sync back: the homeserver keeps what is not asked for. */
+  async ready(signal: AbortSignal): Promise<void> {
+    let backlog = this.inbox.backlog();
+    if (backlog < this.limit) return;
+    this.log.warn({ backlog, limit: this.limit }, "the inbox is full; syncing waits until it has room");
+    while (backlog >= this.limit && !signal.aborted) {
+      await this.clock.sleep(FULL_POLL_MS, signal);
+      backlog = this.inbox.backlog();
+    }
+  }
+
+  async receive(response: unknown, since: SyncToken | null): Promise<void> {
+    const read = readSyncResponse(response, this.ownUser);
+    if (!read.ok) {
+      throw new ServerUnreachable(`The homeserver's sync response is not usable (${read.problem}). Nothing was taken from it; it is asked for again.`, {
+        doubtful: false,
+      });
+    }
+    const { nextBatch, crypto, rooms, invites, malformed } = read.contents;
+    const receivedAt = this.clock.now();
+    await this.engine.receive(crypto, ({ newSessions, held }) =>
+      this.inbox.accept({ since, nextBatch, receivedAt, heldWrites: held, newSessions, rooms, invites, malformed }),
+    );
+    for (const event of malformed) {
+      this.metrics.malformedEvents.inc();
+      this.log.warn({ roomId: event.roomId, problem: event.problem }, "an event that is none was set aside");
+    }
+    for (const update of rooms) {
+      if (update.limited && since !== null) this.log.info({ roomId: update.roomId }, "the timeline was limited");
+    }
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Brings together the facts that the decision list asks for, at the moment it is asked: when an event arrives, and again before
+ * its handler starts. And makes the draft of an answer.
+ */
+import type { Clock } from "../clock.ts";
+import type { OwnIdentity } from "../crypto/cryptoEngine.ts";
+import type { Handler } from "../handlers/handler.ts";
+import type { Registry } from "../handlers/registry.ts";
+import type { InboxEntry } from "../journal/inbox.ts";
+import type { Draft } from "../journal/outbox.ts";
+import type { RoomStates } from "../journal/roomStates.ts";
+import { decide, type AnswerPolicy, type Decision } from "../protocol/decision.ts";
+import type { Dialect } from "../protocol/dialects.ts";
+import type { JsonObject } from "../protocol/json.ts";
+import { buildResponse, type Message, type ReasonCode } from "../protocol/responses.ts";
+import { txnIdFor } from "../protocol/transactionIds.ts";
+import type { OpenedEvent } from "./openEvent.ts";
+
+export interface Answer {
+  readonly dialect: Dialect;
+  readonly status: "success" | "error";
+  readonly code?: ReasonCode;
+  readonly messages: readonly Message[];
+  readonly extra?: JsonObject;
+  /** Milliseconds since the Unix epoch. */
+  readonly expiresAt: number;
+}
+
+/** Names the answer among all that an event can cause; its transaction ID is derived from it. */
+const PURPOSE = "response";
+
+export class Judge {
+  private readonly own: OwnIdentity;
+  private readonly policy: AnswerPolicy;
+  private readonly registry: Registry;
+  private readonly rooms: RoomStates;
+  private readonly clock: Clock;
+
+  constructor(ports: { own: OwnIdentity; policy: AnswerPolicy; registry: Registry; rooms: RoomStates; clock: Clock }) {
+    this.own = ports.own;
+    this.policy = ports.policy;
+    this.registry = ports.registry;
+    this.rooms = ports.rooms;
+    this.clock = ports.clock;
+  }
+
+  /** @param replay the same ciphertext came before under another event ID */
+  judge(entry: InboxEntry, opened: OpenedEvent, replay: boolean): Decision {
+    return decide({
+      event: {
+        type: opened.type,
+        sender: entry.event.sender,
+        content: opened.content,
+        originServerTs: entry.event.origin_server_ts,
+        encrypted: opened.encryptedAs !== null,
+      },
+      own: this.own,
+      receivedAt: entry.receivedAt,
+      now: this.clock.now(),
+      roomEncrypted: this.rooms.view(entry.event.room_id)?.everEncrypted ?? false,
+      replay,
+      redacted: entry.redacted,
+      policy: this.policy,
+      hasHandler: this.handlerOf(opened) !== null,
+    });
+  }
+
+  handlerOf(opened: OpenedEvent): Handler | null {
+    return this.registry.find(opened.type);
+  }
+
+  /** The answer as it goes to the outbox; encrypted if the request was, whatever the room's state says. */
+  draft(entry: InboxEntry, opened: OpenedEvent, answer: Answer): Draft {
+    const { dialect, status, code, messages, extra, expiresAt } = answer;
+    const { type, content } = buildResponse({
+      dialect,
+      fromDevice: this.own.deviceId,
+      requestEventId: entry.event.event_id,
+      status,
+      messages,
+      ...(code === undefined ? {} : { code }),
+      ...(extra === undefined ? {} : { extra }),
+    });
+    return {
+      causeEventId: entry.event.event_id,
+      purpose: PURPOSE,
+      lane: "response",
+      roomId: entry.event.room_id,
+      type,
+      content,
+      mustEncrypt: opened.encryptedAs !== null,
+      txnId: txnIdFor(entry.event.event_id, PURPOSE),
+      expiresAt,
+    };
+  }
+}

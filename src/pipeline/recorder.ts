@@ -1,0 +1,55 @@
+/** Every selected event into the record, before any decision about it; what can't be read yet too. */
+import type { Undecryptable } from "../crypto/cryptoEngine.ts";
+import type { InboxEntry } from "../journal/inbox.ts";
+import type { EventId } from "../protocol/ids.ts";
+import { typeMatcher } from "../protocol/typePatterns.ts";
+import type { NewRecord, RecordReceipt } from "../record/record.ts";
+import type { RecordStore } from "../record/recordStore.ts";
+import type { OpenedEvent } from "./openEvent.ts";
+
+export interface Recordable {
+  readonly entry: InboxEntry;
+  readonly opened: OpenedEvent | Undecryptable;
+  /** The event ID that the same ciphertext came under first; null where this is the first. */
+  readonly replayOf: EventId | null;
+}
+
+export class Recorder {
+  private readonly record: RecordStore;
+  private readonly selects: (type: string) => boolean;
+
+  /** @param types event types to record: exact, or with `*` at the end */
+  constructor(record: RecordStore, types: readonly string[]) {
+    this.record = record;
+    this.selects = typeMatcher(types);
+  }
+
+  /** Durable when it resolves. An event that nobody can read yet is kept: its type is not known, so it may be a selected one. */
+  async keep(events: readonly Recordable[]): Promise<void> {
+    const selected = events.filter(({ opened }) => opened.kind === "undecryptable" || this.selects(opened.type));
+    await this.record.append(selected.map(toRecord));
+    for (const event of events) {
+      const { entry, opened, replayOf } = event;
+      if (!entry.late || opened.kind !== "clear" || this.record.receipt(entry.event.event_id) === null) continue;
+      await this.record.amend(entry.event.event_id, toRecord(event).clear, replayOf);
+    }
+  }
+
+  /** Proof that an event is in the record; null where the selection leaves it out. */
+  receipt(eventId: EventId): RecordReceipt | null {
+    return this.record.receipt(eventId);
+  }
+}
+
+function toRecord({ entry, opened, replayOf }: Recordable): NewRecord {
+  return {
+    original: entry.event,
+    receivedAt: entry.receivedAt,
+    arrival: entry.arrival,
+    clear:
+      opened.kind === "clear"
+        ? { kind: "clear", type: opened.type, content: opened.content, trust: opened.trust }
+        : { kind: "undecryptable", reason: opened.reason },
+    replayOf,
+  };
+}
