@@ -152,10 +152,15 @@ export class Room {
     this.#hidden.get(userId)?.delete(type);
   }
 
+  /** Whether a test hides it from this user. */
+  withheld(stored: StoredEvent, userId: string): boolean {
+    const type = isJsonObject(stored.current) ? stored.current["type"] : undefined;
+    return typeof type === "string" && (this.#hidden.get(userId)?.has(type) ?? false);
+  }
+
   /** History visibility as it stands now, by the user's membership at the event. */
   visible(stored: StoredEvent, userId: string): boolean {
-    const type = isJsonObject(stored.current) ? stored.current["type"] : undefined;
-    if (typeof type === "string" && this.#hidden.get(userId)?.has(type)) return false;
+    if (this.withheld(stored, userId)) return false;
     const after = this.membershipAt(userId, stored.position);
     if (after === "join" || this.membershipAt(userId, stored.position - 1) === "join") return true;
     if (stateKeyOf(stored) === keyOf("m.room.member", userId)) return true;

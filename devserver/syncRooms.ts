@@ -3,7 +3,7 @@ import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/j
 import type { Accounts } from "./accounts.ts";
 import { strippedEvent, syncEvent, type Viewer } from "./clientEvent.ts";
 import type { SyncFilter } from "./eventFilter.ts";
-import { stateKeyOf, type Room, type StoredEvent } from "./room.ts";
+import type { Room, StoredEvent } from "./room.ts";
 import type { Rooms } from "./rooms.ts";
 import { tokenOf } from "./tokens.ts";
 
@@ -91,8 +91,7 @@ function joinedRoom(room: Room, accounts: Accounts, move: Move, question: RoomsQ
 
 /** The room up to and including the leave, kick or ban: what was said just before must not be lost. */
 function leftRoom(room: Room, move: Move, question: RoomsQuestion): JsonObject {
-  const upTo = question.since === null ? room.membershipChanges(question.viewer.userId, 0, question.upTo).at(-1) : null;
-  const end = upTo?.position ?? move.lastChange;
+  const end = move.lastChange;
   const from = question.since ?? 0;
   const batch = timeline(room, from, end, question);
   const state = stateBetween(room, move.newlyJoined ? 0 : from, end, batch, question);
@@ -117,8 +116,9 @@ function pending(room: Room, membership: "invite" | "knock", { viewer, now }: Ro
     ...(inviter === viewer.userId ? [] : [room.state("m.room.member", inviter)]),
   ];
   const events: JsonValue[] = wanted
-    .filter((stored) => stored !== undefined && room.visible({ ...stored, position: Number.MAX_SAFE_INTEGER }, viewer.userId))
-    .map((stored) => strippedEvent(stored as StoredEvent));
+    .filter((stored) => stored !== undefined)
+    .filter((stored) => !room.withheld(stored, viewer.userId))
+    .map(strippedEvent);
   // Synapse adds the invite itself as a whole event.
   if (member !== undefined) events.push(syncEvent(room, member, viewer, now));
   return { [`${membership}_state`]: { events } };
@@ -169,12 +169,8 @@ function stateBetween(
     : [...new Set([...room.latestState(from, batch.start).values(), ...atEnd.values()])].filter(
         (stored) => !shown.has(stored),
       );
-  return wanted.filter((stored) => room.visible(visibleAlways(stored, upTo), viewer.userId) && filter.state.accepts(stored.current));
-}
-
-/** State is seen by members whatever the history visibility was when it was set; only what a test hides is not. */
-function visibleAlways(stored: StoredEvent, at: number): StoredEvent {
-  return stateKeyOf(stored) === null ? stored : { ...stored, position: at };
+  // Members see the state whatever the history visibility was when it was set; only what a test withholds is missing.
+  return wanted.filter((stored) => !room.withheld(stored, viewer.userId) && filter.state.accepts(stored.current));
 }
 
 function timelineBody(room: Room, batch: Batch, limited: boolean, { viewer, now }: RoomsQuestion): JsonObject {

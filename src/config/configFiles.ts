@@ -21,7 +21,9 @@ export const readFileFromDisk: FileReader = async (path, maxBytes) => {
     const chunks: Uint8Array[] = [];
     let length = 0;
     while (length <= maxBytes) {
-      const { bytesRead, buffer } = await handle.read({ buffer: Buffer.alloc(Math.min(65_536, maxBytes + 1 - length)) });
+      const { bytesRead, buffer } = await handle.read({
+        buffer: Buffer.alloc(Math.min(65_536, maxBytes + 1 - length)),
+      });
       if (bytesRead === 0) break;
       chunks.push(buffer.subarray(0, bytesRead));
       length += bytesRead;
@@ -32,7 +34,9 @@ export const readFileFromDisk: FileReader = async (path, maxBytes) => {
   }
 };
 
-export type ReadText = { readonly ok: true; readonly text: string; readonly worldReadable: boolean } | { readonly ok: false; readonly message: string };
+export type ReadText =
+  | { readonly ok: true; readonly text: string; readonly worldReadable: boolean }
+  | { readonly ok: false; readonly message: string };
 
 /**
  * Reads a text file. Never throws.
@@ -46,9 +50,14 @@ export async function readText(read: FileReader, path: string, maxBytes: number,
   } catch (error) {
     return { ok: false, message: `${what} can't be read: ${explain(error)}` };
   }
-  if (file.bytes.length > maxBytes) return { ok: false, message: `${what} is larger than ${maxBytes} bytes, expected less` };
+  if (file.bytes.length > maxBytes)
+    return { ok: false, message: `${what} is larger than ${maxBytes} bytes, expected less` };
   try {
-    return { ok: true, text: new TextDecoder("utf-8", { fatal: true }).decode(file.bytes), worldReadable: file.worldReadable };
+    return {
+      ok: true,
+      text: new TextDecoder("utf-8", { fatal: true }).decode(file.bytes),
+      worldReadable: file.worldReadable,
+    };
   } catch {
     return { ok: false, message: `${what} is not UTF-8 text, expected it in that encoding` };
   }

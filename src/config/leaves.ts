@@ -31,7 +31,11 @@ function leaf<Value>(
     .transform((found, context) => {
       const result = read(found);
       if ("value" in result) return result.value;
-      const params: LeafParams = { expectation: true, secret, ...(result.hint === undefined ? {} : { hint: result.hint }) };
+      const params: LeafParams = {
+        expectation: true,
+        secret,
+        ...(result.hint === undefined ? {} : { hint: result.hint }),
+      };
       context.addIssue({ code: "custom", message: result.expected, params });
       return z.NEVER;
     })
@@ -56,7 +60,10 @@ export function size(description: string): z.ZodType<number, unknown> {
     (found) => {
       const bytes = parseSize(found);
       if (bytes !== null) return { value: bytes };
-      return { expected: `a size such as ${formatSize(512 * 1024 ** 2)}`, hint: "Units are B, KB, MB, GB, TB, KiB, MiB, GiB and TiB, without a space." };
+      return {
+        expected: `a size such as ${formatSize(512 * 1024 ** 2)}`,
+        hint: "Units are B, KB, MB, GB, TB, KiB, MiB, GiB and TiB, without a space.",
+      };
     },
     { anyOf: [{ type: "string", pattern: SIZE_PATTERN }, { const: 0 }], description },
   );
@@ -67,7 +74,10 @@ export function count(description: string, max: number): z.ZodType<number, unkno
     (found) =>
       typeof found === "number" && Number.isSafeInteger(found) && found >= 1 && found <= max
         ? { value: found }
-        : { expected: `a whole number from 1 to ${max}`, ...(typeof found === "string" && /^\d+$/.test(found) ? { hint: "Write it without quotes." } : {}) },
+        : {
+            expected: `a whole number from 1 to ${max}`,
+            ...(typeof found === "string" && /^\d+$/.test(found) ? { hint: "Write it without quotes." } : {}),
+          },
     { type: "integer", minimum: 1, maximum: max, description },
   );
 }
@@ -76,9 +86,12 @@ export function count(description: string, max: number): z.ZodType<number, unkno
 export function secret(description: string): z.ZodType<Secret, unknown> {
   return leaf<Secret>(
     (found) => {
-      if (typeof found === "number" || typeof found === "boolean") return { expected: "text", hint: "Put it in quotes." };
-      if (typeof found !== "string" || found === "") return { expected: "text, best as `${env:NAME}` or `${file:PATH}`" };
-      if (!/^[\x21-\x7e]{1,8192}$/.test(found)) return { expected: "text without spaces, line breaks or letters outside ASCII" };
+      if (typeof found === "number" || typeof found === "boolean")
+        return { expected: "text", hint: "Put it in quotes." };
+      if (typeof found !== "string" || found === "")
+        return { expected: "text, best as `${env:NAME}` or `${file:PATH}`" };
+      if (!/^[\x21-\x7e]{1,8192}$/.test(found))
+        return { expected: "text without spaces, line breaks or letters outside ASCII" };
       return { value: new Secret(found) };
     },
     { type: "string", minLength: 1, description },
@@ -110,7 +123,8 @@ export function homeserverAddress(description: string): z.ZodType<string, unknow
       if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(found)) return { expected, hint: "It begins with https:// (or http://)." };
       const url = URL.parse(found);
       if (url === null || (url.protocol !== "https:" && url.protocol !== "http:")) return { expected };
-      if (url.username !== "" || url.password !== "") return { expected: `${expected}, without a user name or password in it` };
+      if (url.username !== "" || url.password !== "")
+        return { expected: `${expected}, without a user name or password in it` };
       if (url.search !== "" || url.hash !== "" || /\s/.test(found)) return { expected: `${expected}, without ? or #` };
       if (url.pathname.includes("/_matrix")) return { expected, hint: "Leave out the path from /_matrix on." };
       return { value: url.href.replace(/\/+$/, "") };
@@ -156,7 +170,12 @@ export function inviterPattern(description: string): z.ZodType<string, unknown> 
       const bareServer = !found.startsWith("@");
       const server = bareServer ? found : /^@[\x21-\x39\x3b-\x7e]+:(.+)$/.exec(found)?.[1];
       if (server === undefined || !SERVER_NAME.test(server.replaceAll("*", "x"))) {
-        return { expected, ...(found.startsWith("!") || found.startsWith("#") ? { hint: "Rooms can't be listed, only who invites." } : {}) };
+        return {
+          expected,
+          ...(found.startsWith("!") || found.startsWith("#")
+            ? { hint: "Rooms can't be listed, only who invites." }
+            : {}),
+        };
       }
       return { value: bareServer ? `@*:${found}` : found };
     },

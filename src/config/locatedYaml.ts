@@ -2,15 +2,10 @@
  * The configuration file as plain values, each with its place. Owns everything that YAML can do and a configuration should not:
  * duplicate keys, keys that are not text, merge keys, aliases that blow up or go in circles.
  */
-import { isAlias, isMap, isScalar, isSeq, type LineCounter, type Node, type Pair, type YAMLMap } from "yaml";
+import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, type YAMLMap } from "yaml";
 import type { ConfigProblem } from "../errors.ts";
 import { formatPath, pathKey, type YamlPath } from "./yamlPath.ts";
-import { parseYaml, type ParsedYaml } from "./yamlSyntax.ts";
-
-export interface Place {
-  readonly line: number;
-  readonly column: number;
-}
+import { parseYaml, type ParsedYaml, type Place } from "./yamlSyntax.ts";
 
 export type YamlValue = null | boolean | number | bigint | string | YamlValue[] | { [key: string]: YamlValue };
 
@@ -40,7 +35,6 @@ export function readYaml(text: string, file: string): LocatedYaml {
 class Walk {
   private readonly parsed: ParsedYaml;
   private readonly file: string;
-  private readonly lines: LineCounter;
   private readonly problems: ConfigProblem[];
   private readonly values = new Map<string, number>();
   private readonly keys = new Map<string, number>();
@@ -52,7 +46,6 @@ class Walk {
   constructor(parsed: ParsedYaml, file: string) {
     this.parsed = parsed;
     this.file = file;
-    this.lines = parsed.lines;
     this.problems = parsed.problems.map((problem) => ({ file, ...problem }));
   }
 
@@ -68,7 +61,8 @@ class Walk {
         const offset = this.keys.get(pathKey(path));
         return offset === undefined ? this.nearest(path, this.values) : this.place(offset);
       },
-      isLost: (path) => path.some((_part, index) => this.lost.has(pathKey(path.slice(0, index + 1)))) || this.lost.has("[]"),
+      isLost: (path) =>
+        path.some((_part, index) => this.lost.has(pathKey(path.slice(0, index + 1)))) || this.lost.has("[]"),
     };
   }
 
@@ -78,8 +72,10 @@ class Walk {
     if (!this.values.has(key)) this.values.set(key, offset);
     this.visited += 1;
     if (this.visited > MOST_VALUES || path.length > DEEPEST || this.parsed.lostValues.has(offset)) {
-      if (this.visited === MOST_VALUES + 1) this.report(path, offset, `found more than ${MOST_VALUES} values (aliases count each time), expected fewer`);
-      if (path.length > DEEPEST) this.report(path.slice(0, 4), offset, `found values nested deeper than ${DEEPEST} levels, expected a few`);
+      if (this.visited === MOST_VALUES + 1)
+        this.report(path, offset, `found more than ${MOST_VALUES} values (aliases count each time), expected fewer`);
+      if (path.length > DEEPEST)
+        this.report(path.slice(0, 4), offset, `found values nested deeper than ${DEEPEST} levels, expected a few`);
       this.lost.add(key);
       return undefined;
     }
@@ -89,7 +85,9 @@ class Walk {
     try {
       if (isMap(node)) return this.readMap(node as YAMLMap<Node | null, Node | null>, path);
       if (isSeq(node)) {
-        return node.items.map((item, index) => (item === null ? null : (this.read(item as Node, [...path, index]) ?? null)));
+        return node.items.map((item, index) =>
+          item === null ? null : (this.read(item as Node, [...path, index]) ?? null),
+        );
       }
       return isScalar(node) ? ((node.value as YamlValue | undefined) ?? null) : null;
     } finally {
@@ -101,8 +99,12 @@ class Walk {
     const target = this.anchors.get(name);
     if (target !== undefined && !this.open.has(target)) return this.read(target, path);
     this.lost.add(pathKey(path));
-    const hint = "To YAML a `*` at the start is a reference to an `&` anchor; if the value starts with `*`, put it in quotes.";
-    const message = target === undefined ? "found a `*` reference to nothing, expected text" : "found a `*` reference to what it stands in";
+    const hint =
+      "To YAML a `*` at the start is a reference to an `&` anchor; if the value starts with `*`, put it in quotes.";
+    const message =
+      target === undefined
+        ? "found a `*` reference to nothing, expected text"
+        : "found a `*` reference to what it stands in";
     this.report(path, node.range?.[0] ?? 0, message, hint);
     return undefined;
   }
@@ -118,7 +120,12 @@ class Walk {
       const here = [...path, key];
       if (first !== undefined) {
         const { line, column } = this.place(first);
-        this.report(here, offset, `found this key a second time; the first is on line ${line}, column ${column}`, "Keep one of them.");
+        this.report(
+          here,
+          offset,
+          `found this key a second time; the first is on line ${line}, column ${column}`,
+          "Keep one of them.",
+        );
         continue;
       }
       seen.set(key, offset);
@@ -132,12 +139,22 @@ class Walk {
   private readKey(pair: Pair<Node | null, Node | null>, map: Node, path: YamlPath): string | null {
     const offset = pair.key?.range?.[0] ?? pair.value?.range?.[0] ?? map.range?.[0] ?? 0;
     if (!isScalar(pair.key) || pair.key.value === null || pair.key.value === undefined) {
-      this.report(path, offset, "found a key that is not text, expected a name", "Is a value that starts with `{` or `*` missing its quotes?");
+      this.report(
+        path,
+        offset,
+        "found a key that is not text, expected a name",
+        "Is a value that starts with `{` or `*` missing its quotes?",
+      );
       return null;
     }
     const key = String(pair.key.value);
     if (key === "<<" || key === "__proto__") {
-      this.report(path, offset, `found the key \`${key}\`, which the configuration does not know`, "Write the keys out.");
+      this.report(
+        path,
+        offset,
+        `found the key \`${key}\`, which the configuration does not know`,
+        "Write the keys out.",
+      );
       return null;
     }
     return key;
@@ -146,21 +163,28 @@ class Walk {
   private report(path: YamlPath, offset: number, message: string, hint?: string): void {
     if (this.problems.length > 500) return;
     const shown = path.length > 12 ? path.slice(0, 12) : path;
-    this.problems.push({ file: this.file, ...this.place(offset), path: formatPath(shown), message, ...(hint === undefined ? {} : { hint }) });
+    this.problems.push({
+      file: this.file,
+      ...this.place(offset),
+      path: formatPath(shown),
+      message,
+      ...(hint === undefined ? {} : { hint }),
+    });
   }
 
   private place(offset: number): Place {
-    const { line, col } = this.lines.linePos(offset);
-    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+    return this.parsed.placeOf(offset);
   }
 
   private nearest(path: YamlPath, offsets: ReadonlyMap<string, number>): Place {
     for (let length = path.length; length > 0; length -= 1) {
       const part = path.slice(0, length);
-      const offset = (length === path.length ? offsets.get(pathKey(part)) : undefined) ?? this.keys.get(pathKey(part)) ?? offsets.get(pathKey(part));
+      const offset =
+        (length === path.length ? offsets.get(pathKey(part)) : undefined) ??
+        this.keys.get(pathKey(part)) ??
+        offsets.get(pathKey(part));
       if (offset !== undefined) return this.place(offset);
     }
     return { line: 1, column: 1 };
   }
 }
-

@@ -39,7 +39,14 @@ export async function resolveReferences(document: LocatedYaml, sources: Referenc
     if (!/\$\{(env|file):|^\s*\$\{[^{}]*\}\s*$/.test(text)) return text;
     const say = (list: ConfigProblem[], message: string, hint?: string): void => {
       const { line, column } = document.placeOf(path);
-      list.push({ file: sources.file, line, column, path: formatPath(path), message, ...(hint === undefined ? {} : { hint }) });
+      list.push({
+        file: sources.file,
+        line,
+        column,
+        path: formatPath(path),
+        message,
+        ...(hint === undefined ? {} : { hint }),
+      });
     };
     found.secretPaths.add(pathKey(path));
     const result = await lookUp(text.trim(), sources);
@@ -65,7 +72,9 @@ export async function resolveReferences(document: LocatedYaml, sources: Referenc
   };
   /** Without an `await` for each of many thousand plain values. */
   const walkIfNeeded = (value: YamlValue, path: YamlPath): YamlValue | Promise<YamlValue> =>
-    (typeof value === "string" && value.includes("${")) || (typeof value === "object" && value !== null) ? walk(value, path) : value;
+    (typeof value === "string" && value.includes("${")) || (typeof value === "object" && value !== null)
+      ? walk(value, path)
+      : value;
 
   const value = document.value === undefined ? undefined : await walkIfNeeded(document.value, []);
   return { value, ...found, problems, warnings };
@@ -88,7 +97,11 @@ function fromEnvironment(name: string, { env }: ReferenceSources): LookUp {
   }
   const value = Object.hasOwn(env, name) ? env[name] : undefined;
   if (value === undefined) {
-    return { ok: false, message: `the environment variable ${name} is not set, expected a value`, hint: `Set it where docket is started: ${name}=...` };
+    return {
+      ok: false,
+      message: `the environment variable ${name} is not set, expected a value`,
+      hint: `Set it where docket is started: ${name}=...`,
+    };
   }
   if (value === "") return { ok: false, message: `the environment variable ${name} is empty, expected a value` };
   return { ok: true, value };
@@ -98,7 +111,9 @@ async function fromFile(name: string, { baseDirectory, readFile }: ReferenceSour
   const path = resolve(baseDirectory, name);
   const file = await readText(readFile, path, LARGEST_SECRET_BYTES, `the file ${path}`);
   if (!file.ok) {
-    const hint = name.startsWith("~") ? "`~` is not expanded; write the whole path." : "Paths are relative to the folder of the configuration file.";
+    const hint = name.startsWith("~")
+      ? "`~` is not expanded; write the whole path."
+      : "Paths are relative to the folder of the configuration file.";
     return { ok: false, message: file.message, hint };
   }
   const value = file.text.replace(/\r?\n$/, "");

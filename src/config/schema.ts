@@ -3,7 +3,18 @@
  * docs/configuration.md and config.sample.yaml are held to it by tests. Only what works today is in it.
  */
 import { z } from "zod";
-import { count, duration, homeserverAddress, inviterPattern, path, secret, size, typePattern, userId } from "./leaves.ts";
+import { dialectNames } from "../protocol/dialects.ts";
+import {
+  count,
+  duration,
+  homeserverAddress,
+  inviterPattern,
+  path,
+  secret,
+  size,
+  typePattern,
+  userId,
+} from "./leaves.ts";
 import type { StepKindSchema } from "./stepKindSchema.ts";
 import { stepSchema } from "./stepSchema.ts";
 
@@ -13,11 +24,14 @@ const YEAR_MS = 365 * DAY_MS;
 
 const encryption = z
   .strictObject({
-    plain_in_encrypted_room: z
-      .enum(["accept", "warn", "refuse"])
-      .default("warn")
-      .meta({ description: "What to do with a request that was sent unencrypted into an encrypted room: accept it, answer with a warning, or refuse it." }),
-    wait_for_keys: duration("How long an event that can't be decrypted yet waits for its key.", { minMs: 0, maxMs: 10 * YEAR_MS }).prefault("7d"),
+    plain_in_encrypted_room: z.enum(["accept", "warn", "refuse"]).default("warn").meta({
+      description:
+        "What to do with a request that was sent unencrypted into an encrypted room: accept it, answer with a warning, or refuse it.",
+    }),
+    wait_for_keys: duration("How long an event that can't be decrypted yet waits for its key.", {
+      minMs: 0,
+      maxMs: 10 * YEAR_MS,
+    }).prefault("7d"),
   })
   .prefault({})
   .meta({ description: "Encrypted rooms." });
@@ -25,7 +39,11 @@ const encryption = z
 const invites = z
   .strictObject({
     accept: z
-      .array(inviterPattern('A user, or all users of a server, with * for any characters: "@alice:example.org", "@*:example.org", "example.org".'))
+      .array(
+        inviterPattern(
+          'A user, or all users of a server, with * for any characters: "@alice:example.org", "@*:example.org", "example.org".',
+        ),
+      )
       .default([])
       .meta({ description: "Whose invites are accepted. Empty: nobody's. Other invites are ignored." }),
   })
@@ -35,17 +53,31 @@ const invites = z
 const responses = z
   .strictObject({
     dialects: z
-      .array(z.enum(["stable", "msc4300", "gematik"]))
-      .default(["stable", "msc4300", "gematik"])
-      .meta({ description: "The dialects of status requests that are answered; the first one wins where an event has several. Empty: no request is answered.", uniqueItems: true }),
-    default_lifetime: duration("How long a request that names no lifetime can be answered.", { minMs: SECOND_MS, maxMs: YEAR_MS }).prefault("90s"),
-    max_lifetime: duration("The longest lifetime that a request can ask for; longer ones are cut to it.", { minMs: SECOND_MS, maxMs: YEAR_MS }).prefault("24h"),
-    send_margin: duration("No attempt to send an answer starts later than this before the end of the lifetime. Handlers end twice this before it.", {
-      minMs: 0,
-      maxMs: 60 * SECOND_MS,
-    }).prefault("500ms"),
+      .array(z.enum(dialectNames))
+      .default([...dialectNames])
+      .meta({
+        description:
+          "The dialects of status requests that are answered; the first one wins where an event has several. Empty: no request is answered.",
+        uniqueItems: true,
+      }),
+    default_lifetime: duration("How long a request that names no lifetime can be answered.", {
+      minMs: SECOND_MS,
+      maxMs: YEAR_MS,
+    }).prefault("90s"),
+    max_lifetime: duration("The longest lifetime that a request can ask for; longer ones are cut to it.", {
+      minMs: SECOND_MS,
+      maxMs: YEAR_MS,
+    }).prefault("24h"),
+    send_margin: duration(
+      "No attempt to send an answer starts later than this before the end of the lifetime. Handlers end twice this before it.",
+      {
+        minMs: 0,
+        maxMs: 60 * SECOND_MS,
+      },
+    ).prefault("500ms"),
     unknown_types: z.enum(["error", "addressed", "ignore"]).default("error").meta({
-      description: "A request whose event type no handler takes: answer with an error, only if it is addressed to this device (`addressed`), or not at all.",
+      description:
+        "A request whose event type no handler takes: answer with an error, only if it is addressed to this device (`addressed`), or not at all.",
     }),
   })
   .prefault({})
@@ -65,11 +97,20 @@ const limits = z
   .strictObject({
     handlers: count("Handlers that run at once.", 1_000).default(8),
     handlers_per_room: count("Handlers that run at once for one room.", 1_000).default(2),
-    inbox: count("Events that may wait for their turn; then the bot stops reading from the homeserver until there is room.", 1_000_000_000).default(1_000_000),
+    inbox: count(
+      "Events that may wait for their turn; then the bot stops reading from the homeserver until there is room.",
+      1_000_000_000,
+    ).default(1_000_000),
     parked: count("Events that may wait for a key.", 100_000_000).default(50_000),
     free_disk: size("With less free disk space than this the bot stops. 0 switches the check off.").prefault("512MiB"),
-    settled_rows: duration("How long the journal keeps the bodies of events that are done.", { minMs: 0, maxMs: 10 * YEAR_MS }).prefault("7d"),
-    shutdown_grace: duration("How long running work may take to finish when the bot is stopped.", { minMs: 0, maxMs: 600 * SECOND_MS }).prefault("10s"),
+    settled_rows: duration("How long the journal keeps the bodies of events that are done.", {
+      minMs: 0,
+      maxMs: 10 * YEAR_MS,
+    }).prefault("7d"),
+    shutdown_grace: duration("How long running work may take to finish when the bot is stopped.", {
+      minMs: 0,
+      maxMs: 600 * SECOND_MS,
+    }).prefault("10s"),
   })
   .prefault({})
   .meta({ description: "Bounds on memory, disk and work in flight." });
@@ -77,13 +118,26 @@ const limits = z
 function handlers(stepKinds: readonly StepKindSchema[]) {
   const handler = z.strictObject({
     types: z
-      .array(typePattern("An event type, or the beginning of one with * at its end. An exact type goes before a pattern, a longer pattern before a shorter one."))
+      .array(
+        typePattern(
+          "An event type, or the beginning of one with * at its end. An exact type goes before a pattern, a longer pattern before a shorter one.",
+        ),
+      )
       .min(1)
       .meta({ description: "The event types that this handler takes." }),
-    ordered: z.boolean().default(false).meta({ description: "Handle the events of one room one after the other, in the order of their arrival." }),
-    steps: z.array(stepSchema(stepKinds)).min(1).meta({ description: "What is done with an event, in this order; the first error ends the list." }),
+    ordered: z
+      .boolean()
+      .default(false)
+      .meta({ description: "Handle the events of one room one after the other, in the order of their arrival." }),
+    steps: z
+      .array(stepSchema(stepKinds))
+      .min(1)
+      .meta({ description: "What is done with an event, in this order; the first error ends the list." }),
   });
-  return z.array(handler).default([]).meta({ description: "What is done with which event types. A type pattern stands in one handler only." });
+  return z
+    .array(handler)
+    .default([])
+    .meta({ description: "What is done with which event types. A type pattern stands in one handler only." });
 }
 
 /** @param stepKinds the kinds of steps that handlers may use */
@@ -99,7 +153,9 @@ export function configSchema(stepKinds: readonly StepKindSchema[]) {
         .meta({ description: "The bot's account." }),
       data: z
         .strictObject({
-          directory: path("Where journal, records and keys are kept. One process owns it. Relative to the configuration file.").prefault("./data"),
+          directory: path(
+            "Where journal, records and keys are kept. One process owns it. Relative to the configuration file.",
+          ).prefault("./data"),
         })
         .prefault({})
         .meta({ description: "What is kept on disk." }),
@@ -109,7 +165,10 @@ export function configSchema(stepKinds: readonly StepKindSchema[]) {
       record,
       handlers: handlers(stepKinds),
       limits,
-      log: z.enum(["debug", "info", "warn", "error", "silent"]).default("info").meta({ description: "The least important log lines that are written." }),
+      log: z
+        .enum(["debug", "info", "warn", "error", "silent"])
+        .default("info")
+        .meta({ description: "The least important log lines that are written." }),
     })
     .meta({ title: "Configuration of Docket" });
 }

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { LeafParams } from "./leaves.ts";
 import { closest } from "./nearest.ts";
+import { showKey } from "./yamlPath.ts";
 import type { StepKindSchema } from "./stepKindSchema.ts";
 
 export interface ParsedStep {
@@ -16,30 +17,46 @@ export function stepSchema(stepKinds: readonly StepKindSchema[]): z.ZodType<Pars
   return z
     .unknown()
     .transform((found, context): ParsedStep => {
-      const refuse = (path: (string | number)[], message: string, hint?: string): never => {
-        const params: LeafParams = { expectation: true, secret: true, ...(hint === undefined ? {} : { hint }) };
+      const refuse = (path: (string | number)[], message: string, hint?: string, secret = true): never => {
+        const params: LeafParams = { expectation: true, secret, ...(hint === undefined ? {} : { hint }) };
         context.addIssue({ code: "custom", path, message, params });
         return z.NEVER;
       };
       const step = split(found);
       if (step === null) return refuse([], `one step, as \`name\` or \`name: options\`; the steps are ${names}`);
       if (step === "several") {
-        return refuse([], "one step in each item of the list", "Begin each step with `- `; indent a step's options further than its name.");
+        return refuse(
+          [],
+          "one step in each item of the list",
+          "Begin each step with `- `; indent a step's options further than its name.",
+        );
       }
       const kind = kinds.get(step.name);
       const at = step.bare ? [] : [step.name];
       if (kind === undefined) {
         const near = closest(step.name, [...kinds.keys()]);
-        return refuse(at, `the name of a step: ${names}`, near === null ? undefined : `Did you mean \`${near}\`?`);
+        return refuse(
+          at,
+          `the name of a step: ${names}`,
+          near === null ? undefined : `Did you mean \`${near}\`?`,
+          showKey(step.name) !== step.name,
+        );
       }
       if (!step.bare && step.options === null) {
-        const hint = kind.options.safeParse(undefined).success ? `Write \`- ${step.name}\` without a colon, or give it options.` : undefined;
+        const hint = kind.options.safeParse(undefined).success
+          ? `Write \`- ${step.name}\` without a colon, or give it options.`
+          : undefined;
         return refuse(at, `options after \`${step.name}:\``, hint);
       }
       const result = kind.options.safeParse(step.options);
       if (result.success) return { name: step.name, options: result.data };
       if (step.bare) return refuse([], `\`${step.name}: options\`, as this step needs options`);
-      for (const issue of result.error.issues) context.issues.push({ ...issue, path: [...at, ...issue.path], input: step.options } as (typeof context.issues)[number]);
+      for (const issue of result.error.issues)
+        context.issues.push({
+          ...issue,
+          path: [...at, ...issue.path],
+          input: step.options,
+        } as (typeof context.issues)[number]);
       return z.NEVER;
     })
     .meta({ anyOf: stepKinds.flatMap(shapes), description: "One step: its name, or its name and options." });
@@ -69,5 +86,7 @@ function shapes(kind: StepKindSchema): Record<string, unknown>[] {
     required: [kind.name],
     additionalProperties: false,
   };
-  return kind.options.safeParse(undefined).success ? [{ const: kind.name, description: kind.description }, full] : [full];
+  return kind.options.safeParse(undefined).success
+    ? [{ const: kind.name, description: kind.description }, full]
+    : [full];
 }

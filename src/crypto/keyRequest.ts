@@ -37,8 +37,15 @@ export function readKeyRequest(request: LibraryRequest): KeyRequest {
   return read;
 }
 
-/** @returns `user`, `device` and the event type for each device that a to-device request goes to */
-export function addressees(request: ToDeviceRequest): { eventType: string; userId: string; deviceId: string }[] {
+/** A device that a to-device request goes to. */
+export interface Addressee {
+  readonly eventType: string;
+  readonly userId: string;
+  readonly deviceId: string;
+}
+
+/** Everybody that a to-device request goes to. */
+export function addressees(request: ToDeviceRequest): Addressee[] {
   const body = JSON.parse(request.body) as JsonValue;
   const messages = isJsonObject(body) ? body["messages"] : null;
   if (!isJsonObject(messages)) return [];

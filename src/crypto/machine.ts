@@ -6,7 +6,14 @@
  * reaches nobody but the process: `isCryptoPanic` recognises it there), and as a promise that never settles (the watchdog).
  * No network request is made while the lock is held: a slow server stops neither the sync nor other rooms.
  */
-import { DecryptionSettings, DeviceId, OlmMachine, TrustRequirement, UserId, initAsync } from "@matrix-org/matrix-sdk-crypto-wasm";
+import {
+  DecryptionSettings,
+  DeviceId,
+  OlmMachine,
+  TrustRequirement,
+  UserId,
+  initAsync,
+} from "@matrix-org/matrix-sdk-crypto-wasm";
 import { Cancelled, CryptoPanicked, DataDirectoryRefused } from "../errors.ts";
 import { Mutex } from "./mutex.ts";
 
@@ -26,7 +33,12 @@ export type LibraryCall = <T>(name: string, call: (olm: OlmMachine) => Promise<T
 
 /** Whether an error (for example one that reached `uncaughtException`) is a panic of the crypto library: exit code 71. */
 export function isCryptoPanic(error: unknown): boolean {
-  return error instanceof CryptoPanicked || error instanceof WebAssembly.RuntimeError;
+  return error instanceof CryptoPanicked || isWasmTrap(error);
+}
+
+/** `WebAssembly.RuntimeError`, which the types of Node leave out. */
+function isWasmTrap(error: unknown): boolean {
+  return error instanceof Error && error.name === "RuntimeError";
 }
 
 /** The library's own log lines name users and sessions in its own words: they stay out of ours. */
@@ -54,7 +66,7 @@ export class Machine {
       const olm = await guarded("open", opened, options);
       return new Machine(olm, options);
     } catch (error) {
-      if (error instanceof WebAssembly.RuntimeError) {
+      if (isWasmTrap(error)) {
         const panic = panicked("open", error);
         options.onFatal(panic);
         throw panic;
@@ -111,7 +123,7 @@ export class Machine {
       return await guarded(name, call(this.olm), this.options);
     } catch (error) {
       if (error instanceof CryptoPanicked) this.ended ??= error;
-      else if (error instanceof WebAssembly.RuntimeError) this.fail(panicked(name, error));
+      else if (isWasmTrap(error)) this.fail(panicked(name, error));
       throw error;
     }
   }

@@ -8,7 +8,7 @@
  */
 import { RequestType, UserId as LibraryUserId } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Clock, EpochMs } from "../clock.ts";
-import { ServerUnreachable } from "../errors.ts";
+import { DocketError, ServerUnreachable } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { isJsonObject, type JsonObject } from "../protocol/json.ts";
@@ -50,16 +50,20 @@ export class MemberDevices {
     this.options = options;
   }
 
-  /** Has the library follow these users' device lists from now on. */
-  async follow(users: readonly string[], signal?: AbortSignal): Promise<void> {
+  /**
+   * Has the library follow these users' device lists from now on.
+   * @returns whether one of them is new
+   */
+  async follow(users: readonly string[], signal?: AbortSignal): Promise<boolean> {
     const fresh = users.filter((user) => !this.followed.has(user));
-    if (fresh.length === 0) return;
+    if (fresh.length === 0) return false;
     await this.options.machine.use(
       "updateTrackedUsers",
       (olm) => olm.updateTrackedUsers(fresh.map((user) => new LibraryUserId(user))),
       signal,
     );
     for (const user of fresh) this.followed.add(user);
+    return true;
   }
 
   /** No room is shared with them any more: the server stops telling of their devices. */
@@ -110,11 +114,11 @@ export class MemberDevices {
    * @returns whether everybody whom it was time to ask has answered
    */
   async query(request: KeyRequest): Promise<boolean> {
-    const { clock, waitMs, signal, machine } = this.options;
+    const { clock, waitMs, signal } = this.options;
     const asked = isJsonObject(request.body["device_keys"]) ? request.body["device_keys"] : {};
     const due = Object.fromEntries(Object.entries(asked).filter(([user]) => this.isDue(user)));
     if (Object.keys(due).length === 0) return true;
-    const parts = splitByServer(due, (user) => this.silent.has(user));
+    const parts = splitByServer(due, (user) => (this.silent.get(user)?.failures ?? 0) > 0);
     for (const user of Object.keys(due)) this.beingAsked.add(user);
     const answers = await askParts(parts, (part) => this.ask(request, part), { clock, waitMs, signal });
     const response = mergeResponses(answers.answered.map((answer) => answer.response));
@@ -123,13 +127,22 @@ export class MemberDevices {
       this.noteSilence(part);
       this.watch(request, part, late);
     }
-    if (answers.answered.length > 0) {
-      await machine.use("markRequestAsSent", (olm) =>
-        olm.markRequestAsSent(request.id, RequestType.KeysQuery, JSON.stringify(response)),
-      );
+    if (answers.answered.length === 0) return false;
+    try {
+      await this.mark(request, response);
       for (const { part } of answers.answered) this.noteAnswer(part, response);
+    } catch (error) {
+      if (error instanceof DocketError) throw error;
+      for (const { part } of answers.answered) this.noteFailure(part, unusableAnswer(error));
+      return false;
     }
     return answers.failed.length === 0 && answers.late.length === 0;
+  }
+
+  /** When the next silent user is to be asked again, in milliseconds from now; null when nobody is silent. */
+  get nextDueInMs(): number | null {
+    const due = [...this.silent.values()].map((silence) => silence.notBefore - this.options.clock.now());
+    return due.length === 0 ? null : Math.max(0, Math.min(...due));
   }
 
   /** Resolves when no answer is awaited any more. */
@@ -145,6 +158,12 @@ export class MemberDevices {
     const body = { ...request.body, device_keys: part };
     const { homeserver, signal } = this.options;
     return sendKeyRequest(homeserver, { ...request, body }, { signal, timeoutMs: LATE_ANSWER_MS, retry: "none" });
+  }
+
+  private async mark(request: KeyRequest, response: JsonObject): Promise<void> {
+    await this.options.machine.use("markRequestAsSent", (olm) =>
+      olm.markRequestAsSent(request.id, RequestType.KeysQuery, JSON.stringify(response)),
+    );
   }
 
   private noteAnswer(part: Part, response: JsonObject): void {
@@ -181,15 +200,13 @@ export class MemberDevices {
   }
 
   private watch(request: KeyRequest, part: Part, late: Promise<JsonObject>): void {
-    const { machine, ownUserId } = this.options;
+    const { ownUserId } = this.options;
     const local = Object.keys(part).some((user) => serverOf(user) === serverOf(ownUserId));
     const watched = (async () => {
       try {
         const response = await late;
         // The library saves the devices; it will ask once more, since this request is no longer its latest.
-        await machine.use("markRequestAsSent", (olm) =>
-          olm.markRequestAsSent(request.id, RequestType.KeysQuery, JSON.stringify(response)),
-        );
+        await this.mark(request, response);
         this.noteAnswer(part, response);
       } catch (error) {
         if (local && error instanceof Error) this.lastFailure = error;
@@ -199,4 +216,9 @@ export class MemberDevices {
     this.lateAnswers.add(watched);
     void watched.then(() => this.lateAnswers.delete(watched));
   }
+}
+
+/** The library could not read the answer. Its error quotes what it read, so it stays out of the message. */
+function unusableAnswer(cause: unknown): ServerUnreachable {
+  return new ServerUnreachable("The homeserver's answer to /keys/query is not usable.", { doubtful: false, cause });
 }

@@ -10,7 +10,6 @@
 import { RequestType, type OutgoingRequest } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Clock } from "../clock.ts";
 import { Cancelled } from "../errors.ts";
-import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { readKeyRequest, sendKeyRequest, type KeyRequest } from "./keyRequest.ts";
 import type { Machine } from "./machine.ts";
@@ -21,7 +20,6 @@ export interface OutgoingRequestsOptions {
   readonly homeserver: Homeserver;
   readonly devices: MemberDevices;
   readonly clock: Clock;
-  readonly log: Logger;
   readonly signal: AbortSignal;
   /** Told of each failure to send; the background repeats it. */
   readonly onFailure: (error: unknown) => void;
@@ -81,8 +79,9 @@ export class OutgoingRequests {
 
   /** A pass that starts after this call. */
   private pass(): Promise<Pass> {
+    if (this.waiting !== null) return this.waiting;
     if (this.running === null) return Promise.resolve(this.start());
-    this.waiting ??= this.running.queries.then(
+    this.waiting = this.running.queries.then(
       () => this.startWaiting(),
       () => this.startWaiting(),
     );

@@ -20,17 +20,17 @@ export type Answer = (request: SeenRequest, response: ServerResponse) => void;
 export interface ScriptedServer {
   readonly url: string;
   readonly seen: readonly SeenRequest[];
-  readonly sockets: ReadonlySet<Socket>;
   /** Resolves when `count` requests have arrived. */
   arrived(count: number): Promise<void>;
-  /** Resolves when no connection is left. */
-  abandoned(): Promise<void>;
+  /** Resolves when the connections of `count` requests are closed. */
+  hungUp(count: number): Promise<void>;
 }
 
 /** @param answers one for each request in turn; the last one goes on */
 export async function scriptedServer(t: TestContext, ...answers: readonly Answer[]): Promise<ScriptedServer> {
   const seen: SeenRequest[] = [];
-  const sockets = new Set<Socket>();
+  const used = new Set<Socket>();
+  const hungUp = new Set<Socket>();
   const server = createServer((request: IncomingMessage, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -42,12 +42,10 @@ export async function scriptedServer(t: TestContext, ...answers: readonly Answer
         body: Buffer.concat(chunks).toString(),
       };
       seen.push(arrived);
+      if (!used.has(request.socket)) request.socket.once("close", () => hungUp.add(request.socket));
+      used.add(request.socket);
       answers[Math.min(seen.length, answers.length) - 1]?.(arrived, response);
     });
-  });
-  server.on("connection", (socket) => {
-    sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.after(async () => {
@@ -63,9 +61,8 @@ export async function scriptedServer(t: TestContext, ...answers: readonly Answer
   return {
     url: `http://127.0.0.1:${port}`,
     seen,
-    sockets,
     arrived: (count) => until(() => seen.length >= count),
-    abandoned: () => until(() => sockets.size === 0),
+    hungUp: (count) => until(() => hungUp.size >= count),
   };
 }
 

@@ -1,0 +1,26 @@
+/** The parts of one running server, as its routes see them. */
+import type { Accounts } from "./accounts.ts";
+import type { Stream } from "./changes.ts";
+import type { Faults } from "./faults.ts";
+import type { Keys } from "./keys.ts";
+import type { Observer } from "./observer.ts";
+import type { RateLimits } from "./rateLimits.ts";
+import type { Rooms } from "./rooms.ts";
+import type { Sync } from "./sync.ts";
+import type { ToDevice } from "./toDevice.ts";
+
+export interface ServerParts {
+  readonly serverName: string;
+  readonly defaultRoomVersion: string;
+  readonly unstableFeatures: Readonly<Record<string, boolean>>;
+  readonly stream: Stream;
+  readonly accounts: Accounts;
+  readonly rooms: Rooms;
+  readonly keys: Keys;
+  readonly toDevice: ToDevice;
+  readonly sync: Sync;
+  readonly faults: Faults;
+  readonly observer: Observer;
+  readonly rateLimits: RateLimits;
+  readonly now: () => number;
+}

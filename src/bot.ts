@@ -1,0 +1,181 @@
+/**
+ * The composition root: builds the rooms of the house and wires them; nothing else knows them all.
+ *
+ * Order of start: database, homeserver, key store, engine, then the stages from the last to the first, so that nothing is taken
+ * in before what follows it runs. `stop` goes the other way round.
+ */
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config/config.ts";
+import type { OwnIdentity } from "./crypto/cryptoEngine.ts";
+
+import { createCryptoEngine } from "./crypto/engine.ts";
+import { KeyStore, type KeyStoreHooks } from "./crypto/keyStore.ts";
+import { cryptoLibraryVersion } from "./crypto/libraryVersion.ts";
+import { Cancelled, type CryptoPanicked, type StoreFailed } from "./errors.ts";
+import type { Registry } from "./handlers/registry.ts";
+import { Database } from "./journal/database.ts";
+import { requireFreeSpace } from "./journal/diskSpace.ts";
+import { Gaps } from "./journal/gaps.ts";
+import { Inbox } from "./journal/inbox.ts";
+import { Invites } from "./journal/invites.ts";
+import { MessageIndexes } from "./journal/messageIndexes.ts";
+import { Outbox } from "./journal/outbox.ts";
+import { claimOwnership } from "./journal/ownership.ts";
+import { RoomStates } from "./journal/roomStates.ts";
+import { Lifecycle, type Service } from "./lifecycle.ts";
+import type { Logger } from "./logging.ts";
+import { DocketClient } from "./matrix/client.ts";
+import type { ServerVersions } from "./matrix/homeserver.ts";
+import { Metrics } from "./metrics.ts";
+import { Decryptor } from "./pipeline/decryptor.ts";
+import { Housekeeping } from "./pipeline/housekeeping.ts";
+import { Intake } from "./pipeline/intake.ts";
+import { Judge } from "./pipeline/judge.ts";
+import { Recorder } from "./pipeline/recorder.ts";
+import { Sender } from "./pipeline/sender.ts";
+import { Worker } from "./pipeline/worker.ts";
+import { RecordStore } from "./record/recordStore.ts";
+import { Invitations } from "./rooms/invitations.ts";
+import { invitePolicy } from "./rooms/invitePolicy.ts";
+import { connect } from "./session/connect.ts";
+import { SyncLoop } from "./session/syncLoop.ts";
+
+export interface BotPorts {
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Told once or more, of errors that the bot can't go on with; the caller stops it. */
+  readonly onFailure: (error: unknown) => void;
+  /** Must end the process at once, synchronously: memory is ahead of disk, or can't be trusted any more. */
+  readonly onFatal: (error: StoreFailed | CryptoPanicked) => never;
+  /** For tests that kill the process at a certain commit. */
+  readonly keyStoreHooks?: KeyStoreHooks;
+}
+
+export interface Bot extends Service {
+  readonly metrics: Metrics;
+}
+
+/** @param config checked; its handlers are in `ports.registry` */
+export function createBot(config: Config, ports: BotPorts): Bot {
+  const { clock, log, onFailure, onFatal } = ports;
+  const metrics = new Metrics();
+  const stopping = new AbortController();
+  // Closed in the reverse order of opening, also after a start that failed half-way.
+  const opened: (() => Promise<void> | void)[] = [];
+  let stopped: Promise<void> | null = null;
+  let starting: Promise<void> = Promise.resolve();
+
+  async function start(): Promise<void> {
+    const database = Database.open(config.data.directory);
+    opened.push(() => database.close());
+    requireFreeSpace(config.data.directory, config.limits.freeDiskBytes);
+
+    const client = new DocketClient({
+      homeserverUrl: config.homeserver,
+      tokenProvider: () => config.account.token.reveal(),
+      clock,
+      log,
+    });
+    opened.push(() => client.close());
+    const { userId, deviceId, versions } = await connect(config, {
+      homeserver: client,
+      clock,
+      log,
+      signal: stopping.signal,
+      patience: "retry",
+    });
+    claimOwnership(database, { userId, deviceId });
+
+    const keyStore = await KeyStore.open({
+      database,
+      libraryVersion: await cryptoLibraryVersion(),
+      onFatal,
+      log,
+      ...(ports.keyStoreHooks === undefined ? {} : { hooks: ports.keyStoreHooks }),
+    });
+    opened.push(() => keyStore.close());
+    const engine = await createCryptoEngine({ userId, deviceId, homeserver: client, keyStore, clock, log, onFatal });
+    opened.push(() => engine.stop());
+    await engine.start();
+
+    const services = new Lifecycle(stages(database, client, engine, versions), log);
+    opened.push(() => services.stop());
+    if (stopping.signal.aborted) return;
+    await services.start();
+    log.info({ userId, deviceId, homeserver: config.homeserver, handlers: config.handlers.length }, "Docket is running");
+  }
+
+  function stages(
+    database: Database,
+    homeserver: DocketClient,
+    engine: Awaited<ReturnType<typeof createCryptoEngine>>,
+    versions: ServerVersions,
+  ): (readonly [string, Service])[] {
+    const own: OwnIdentity = engine.identity;
+    const rooms = new RoomStates(database);
+    const invites = new Invites(database, clock);
+    const outbox = new Outbox(database, clock);
+    const inbox = new Inbox({ database, clock, rooms, gaps: new Gaps(database), invites, outbox, ownUser: own.userId });
+    const recorder = new Recorder(new RecordStore(database, clock), config.record.types);
+    const policy = { ...config.responses, plainInEncryptedRoom: config.encryption.plainInEncryptedRoom };
+    const judge = new Judge({ own, policy, registry: ports.registry, rooms, clock });
+    const receiver = new Intake({ inbox, engine, clock, log, metrics, ownUser: own.userId, limit: config.limits.inbox });
+    const shared = { inbox, engine, rooms, recorder, judge, clock, log, metrics, onFailure };
+    return [
+      [
+        "housekeeping",
+        new Housekeeping({
+          inbox,
+          outbox,
+          clock,
+          directory: config.data.directory,
+          freeDiskBytes: config.limits.freeDiskBytes,
+          settledRowsMs: config.limits.settledRowsMs,
+          onFailure,
+        }),
+      ],
+      ["sender", new Sender({ outbox, rooms, engine, homeserver, clock, log, metrics, onFailure, sendMarginMs: policy.sendMarginMs })],
+      ["worker", new Worker({ ...shared, limits: config.limits })],
+      [
+        "decryptor",
+        new Decryptor({
+          ...shared,
+          indexes: new MessageIndexes(database),
+          parking: { waitMs: config.encryption.waitForKeysMs, max: config.limits.parked },
+        }),
+      ],
+      ["invitations", new Invitations({ invites, homeserver, accepts: invitePolicy(config.invites.accept), clock, log, onFailure })],
+      [
+        "sync",
+        new SyncLoop({
+          homeserver,
+          receiver,
+          clock,
+          log,
+          stateAfter: versions.unstableFeatures["org.matrix.msc4222"] === true,
+          onFailure,
+        }),
+      ],
+    ];
+  }
+
+  async function stop(): Promise<void> {
+    stopping.abort();
+    // A start in flight ends first: what it has opened by then is closed, and nothing is opened after it.
+    await starting.catch(() => undefined);
+    for (const close of opened.splice(0).reverse()) await close();
+  }
+
+  return {
+    metrics,
+    start: () => {
+      starting = start().catch((error: unknown) => {
+        if (error instanceof Cancelled && stopping.signal.aborted) return;
+        throw error;
+      });
+      return starting;
+    },
+    stop: () => (stopped ??= stop()),
+  };
+}

@@ -1,0 +1,116 @@
+/** Rules between values, checked on whatever could be read, so that they show beside other mistakes. */
+import type { ConfigProblem } from "../errors.ts";
+import type { LocatedYaml, YamlValue } from "./locatedYaml.ts";
+import { formatDuration, parseDuration } from "./units.ts";
+import { formatPath, showText, type YamlPath } from "./yamlPath.ts";
+
+export interface CrossChecked {
+  readonly problems: readonly ConfigProblem[];
+  readonly warnings: readonly ConfigProblem[];
+}
+
+const DEFAULT_LIFETIME_MS = 90_000;
+const MAX_LIFETIME_MS = 86_400_000;
+const SEND_MARGIN_MS = 500;
+
+/** @param value the whole document after references were resolved; anything may stand in it */
+export function crossCheck(value: YamlValue | undefined, document: LocatedYaml, file: string): CrossChecked {
+  const problems: ConfigProblem[] = [];
+  const warnings: ConfigProblem[] = [];
+  const say = (list: ConfigProblem[], path: YamlPath, message: string, hint?: string): void => {
+    const { line, column } = document.placeOf(path);
+    list.push({ file, line, column, path: formatPath(path), message, ...(hint === undefined ? {} : { hint }) });
+  };
+
+  const dialects = list(at(value, "responses", "dialects"));
+  for (const [index, dialect] of dialects.entries()) {
+    const first = dialects.indexOf(dialect);
+    if (typeof dialect === "string" && first !== index) {
+      say(
+        problems,
+        ["responses", "dialects", index],
+        `found ${showText(dialect)} a second time, expected each dialect once`,
+      );
+    }
+  }
+
+  const seen = new Map<string, YamlPath>();
+  for (const [handler, entry] of list(at(value, "handlers")).entries()) {
+    for (const [index, type] of list(at(entry, "types")).entries()) {
+      if (typeof type !== "string") continue;
+      const path = ["handlers", handler, "types", index];
+      const first = seen.get(type);
+      if (first !== undefined) {
+        const { line } = document.placeOf(first);
+        const message = `found the type ${showText(type)} a second time; the first is ${formatPath(first)} on line ${line}, expected it in one place`;
+        say(problems, path, message, "Put all of its steps into one handler.");
+        continue;
+      }
+      seen.set(type, path);
+      const unusual = whatIsUnusual(type);
+      if (unusual !== null) say(warnings, path, `the type ${showText(type)} ${unusual}`);
+    }
+  }
+
+  const fallback = (key: string, defaultMs: number): number | null => {
+    const found = at(value, "responses", key);
+    return found === undefined ? defaultMs : parseDuration(found);
+  };
+  const lifetime = fallback("default_lifetime", DEFAULT_LIFETIME_MS);
+  const longest = fallback("max_lifetime", MAX_LIFETIME_MS);
+  const margin = fallback("send_margin", SEND_MARGIN_MS);
+  if (lifetime !== null && longest !== null && lifetime > longest) {
+    const key = at(value, "responses", "max_lifetime") === undefined ? "default_lifetime" : "max_lifetime";
+    say(
+      problems,
+      ["responses", key],
+      `found a default lifetime of ${formatDuration(lifetime)} and a longest of ${formatDuration(longest)}, expected the longest not to be shorter`,
+    );
+  }
+  if (lifetime !== null && margin !== null && 2 * margin >= lifetime) {
+    const key = at(value, "responses", "send_margin") === undefined ? "default_lifetime" : "send_margin";
+    const message = `found a margin of ${formatDuration(margin)} and a default lifetime of ${formatDuration(lifetime)}, expected the lifetime to be longer than twice the margin`;
+    say(problems, ["responses", key], message, "Handlers end twice the margin before the lifetime does.");
+  }
+
+  const [all, perRoom] = [at(value, "limits", "handlers") ?? 8, at(value, "limits", "handlers_per_room")];
+  if (typeof all === "number" && typeof perRoom === "number" && perRoom > all) {
+    say(problems, ["limits", "handlers_per_room"], `found ${perRoom}, expected at most the ${all} of limits.handlers`);
+  }
+
+  for (const [index, pattern] of list(at(value, "invites", "accept")).entries()) {
+    if (pattern === "*" || pattern === "@*:*")
+      say(warnings, ["invites", "accept", index], "everybody on every server can invite the bot");
+  }
+  const homeserver = at(value, "homeserver");
+  if (typeof homeserver === "string" && /^http:\/\/(?!localhost[:/]|localhost$|127\.|\[::1\])/i.test(homeserver)) {
+    say(
+      warnings,
+      ["homeserver"],
+      "http:// sends the access token unencrypted to another machine",
+      "Use https:// unless the network between is yours alone.",
+    );
+  }
+  return { problems, warnings };
+}
+
+function whatIsUnusual(type: string): string | null {
+  if (type === "m.room.encrypted") return "reaches no handler: handlers see the type inside the encryption";
+  if (/\s/.test(type)) return "has a space in it; event types usually have none";
+  if (!type.includes(".") && !type.includes("*"))
+    return "has no dot in it; event types usually look like com.example.report";
+  return null;
+}
+
+function at(value: YamlValue | undefined, ...path: string[]): YamlValue | undefined {
+  let current = value;
+  for (const part of path) {
+    if (typeof current !== "object" || current === null || Array.isArray(current)) return undefined;
+    current = current[part];
+  }
+  return current;
+}
+
+function list(value: YamlValue | undefined): readonly YamlValue[] {
+  return Array.isArray(value) ? value : [];
+}

@@ -1,0 +1,265 @@
+/**
+ * The crypto engine on `matrix-sdk-crypto-wasm`: composes the rooms of this folder and owns the reception of a sync.
+ *
+ * Guarantees:
+ * - A sync's encryption part is received as a whole: the machine's lock and the key store's hold are kept until `commit` has
+ *   put keys and events on disk together. Until then nothing is decrypted, encrypted or marked.
+ * - No network request is made under that lock.
+ * - After a panic of the library, or a commit that failed, nothing goes on: `onFatal` must end the process.
+ */
+import {
+  DeviceLists,
+  ProcessedToDeviceEventType,
+  UserId as LibraryUserId,
+  type RoomKeyInfo,
+} from "@matrix-org/matrix-sdk-crypto-wasm";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Clock } from "../clock.ts";
+import { Cancelled, CryptoPanicked } from "../errors.ts";
+import { noHeldWrites, type HeldWrites } from "../journal/heldWrites.ts";
+import type { Logger } from "../logging.ts";
+import type { Homeserver } from "../matrix/homeserver.ts";
+import type { RawEvent } from "../protocol/events.ts";
+import type { DeviceId, RoomId, UserId } from "../protocol/ids.ts";
+import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
+import type {
+  CryptoChanges,
+  CryptoEngine,
+  Decrypted,
+  EncryptedContent,
+  EncryptionTarget,
+  OwnIdentity,
+  SessionRef,
+  Undecryptable,
+} from "./cryptoEngine.ts";
+import { decryptEvent } from "./decryption.ts";
+import { KeyUpkeep } from "./keyUpkeep.ts";
+import { decryptFromAnyDevice, Machine } from "./machine.ts";
+import { MemberDevices } from "./memberDevices.ts";
+import { OutgoingRequests } from "./outgoingRequests.ts";
+import { RoomEncryption } from "./roomEncryption.ts";
+import { RoomSettings } from "./roomSettings.ts";
+import { SessionClaims } from "./sessionClaims.ts";
+
+/** The library's store, as the engine needs it. `KeyStore` is one; it must be installed before the engine is made. */
+export interface HoldableStore {
+  hold(): HeldWrites & { release(): void };
+}
+
+export interface CryptoEngineOptions {
+  readonly userId: UserId;
+  readonly deviceId: DeviceId;
+  readonly homeserver: Homeserver;
+  /** Null keeps the keys in memory only: for commands that need no identity of their own afterwards, and for tests. */
+  readonly keyStore: HoldableStore | null;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Must end the process at once, synchronously, with the error's exit code. */
+  readonly onFatal: (error: Error) => void;
+  /** Told of room keys that came outside of `receive`: events parked for them can be woken. */
+  readonly onNewSessions?: (sessions: readonly SessionRef[]) => void;
+  /** How long an encryption waits for the members' device lists, in milliseconds; 5 seconds by default. */
+  readonly memberQueryTimeoutMs?: number;
+  /** A library call that takes longer has panicked, in milliseconds; a minute by default. */
+  readonly watchdogMs?: number;
+}
+
+const STORE_NAME = "docket";
+const MEMBER_QUERY_TIMEOUT_MS = 5_000;
+const WATCHDOG_MS = 60_000;
+/** Of the wait for device lists: what one query may take, so that whoever comes during it still gets the next one. */
+const SHARE_OF_ONE_QUERY = 0.6;
+
+/**
+ * Opens or creates the device's keys. Sends nothing until `start()`.
+ * @throws DataDirectoryRefused the key store belongs to another account or device
+ */
+export async function createCryptoEngine(options: CryptoEngineOptions): Promise<CryptoEngine> {
+  const machine = await Machine.open({
+    userId: options.userId,
+    deviceId: options.deviceId,
+    storeName: options.keyStore === null ? null : STORE_NAME,
+    watchdogMs: options.watchdogMs ?? WATCHDOG_MS,
+    onFatal: options.onFatal,
+  });
+  const identity = await machine.use("identityKeys", (olm) => {
+    const { ed25519, curve25519 } = olm.identityKeys;
+    return Promise.resolve({
+      userId: options.userId,
+      deviceId: options.deviceId,
+      ed25519: ed25519.toBase64(),
+      curve25519: curve25519.toBase64(),
+    });
+  });
+  return new Engine(options, machine, identity);
+}
+
+class Engine implements CryptoEngine {
+  readonly identity: OwnIdentity;
+  private readonly options: CryptoEngineOptions;
+  private readonly machine: Machine;
+  private readonly stopping = new AbortController();
+  private readonly devices: MemberDevices;
+  private readonly requests: OutgoingRequests;
+  private readonly rooms: RoomEncryption;
+  private readonly upkeep: KeyUpkeep;
+  private readonly working = new Set<Promise<unknown>>();
+  /** Room keys heard of during a reception; null outside of one. */
+  private receivedSessions: SessionRef[] | null = null;
+  private stopped: Promise<void> | null = null;
+
+  constructor(options: CryptoEngineOptions, machine: Machine, identity: OwnIdentity) {
+    this.identity = identity;
+    this.options = options;
+    this.machine = machine;
+    const { homeserver, clock, log, onFatal, userId: ownUserId } = options;
+    const { signal } = this.stopping;
+    const memberQueryTimeoutMs = options.memberQueryTimeoutMs ?? MEMBER_QUERY_TIMEOUT_MS;
+    const waitMs = memberQueryTimeoutMs * SHARE_OF_ONE_QUERY;
+    this.devices = new MemberDevices({ machine, homeserver, clock, log, ownUserId, waitMs, signal });
+    const claims = new SessionClaims({ machine, homeserver, clock, ownUserId, waitMs });
+    this.requests = new OutgoingRequests({
+      machine,
+      homeserver,
+      devices: this.devices,
+      clock,
+      signal,
+      onFailure: (error) => this.upkeep.noteFailure(error),
+    });
+    this.upkeep = new KeyUpkeep({ requests: this.requests, claims, devices: this.devices, clock, log, signal, onFatal });
+    this.rooms = new RoomEncryption({
+      machine,
+      homeserver,
+      devices: this.devices,
+      requests: this.requests,
+      claims,
+      settings: new RoomSettings(machine),
+      ownUserId,
+      memberQueryTimeoutMs,
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.machine.use("registerRoomKeyUpdatedCallback", (olm) => {
+      olm.registerRoomKeyUpdatedCallback((keys) => Promise.resolve(this.noteSessions(readSessions(keys))));
+      return Promise.resolve();
+    });
+    await this.upkeep.start();
+  }
+
+  async receive<T>(
+    changes: CryptoChanges,
+    commit: (received: { newSessions: readonly SessionRef[]; held: HeldWrites }) => Promise<T>,
+  ): Promise<T> {
+    const result = await this.machine.hold(async (library) => {
+      const hold = this.options.keyStore?.hold() ?? null;
+      try {
+        this.receivedSessions = [];
+        const processed = await library("receiveSyncChanges", async (olm) => {
+          const events = await olm.receiveSyncChanges(
+            JSON.stringify(changes.toDevice),
+            new DeviceLists(libraryUsers(changes.changedUsers), libraryUsers(changes.leftUsers)),
+            new Map(Object.entries(changes.oneTimeKeyCounts)),
+            changes.unusedFallbackKeyTypes === undefined ? undefined : new Set(changes.unusedFallbackKeyTypes),
+            decryptFromAnyDevice(),
+          );
+          // The callback for room keys runs in turns of its own.
+          await nextTurn();
+          return events;
+        });
+        const newSessions = distinct([...this.receivedSessions, ...processed.flatMap(readRoomKey)]);
+        this.receivedSessions = null;
+        const committed = await commit({ newSessions, held: hold ?? noHeldWrites });
+        hold?.release();
+        return committed;
+      } catch (error) {
+        this.receivedSessions = null;
+        return this.machine.fail(asFatal(error));
+      }
+    });
+    this.devices.noteChanged(changes.changedUsers);
+    this.devices.forget(changes.leftUsers);
+    this.upkeep.nudge();
+    return result;
+  }
+
+  async decrypt(event: RawEvent): Promise<Decrypted | Undecryptable> {
+    const decrypted = await decryptEvent(this.machine, event);
+    // A missing key makes the library ask for it. Knowing the sender's devices early saves the answer the wait for them.
+    if (decrypted.kind === "undecryptable") this.upkeep.nudge();
+    else if (await this.devices.follow(libraryNames([event.sender]))) this.upkeep.nudge();
+    return decrypted;
+  }
+
+  async encrypt(
+    target: EncryptionTarget,
+    type: string,
+    content: JsonObject,
+    signal: AbortSignal,
+  ): Promise<EncryptedContent> {
+    const work = this.rooms.encrypt(target, type, content, AbortSignal.any([signal, this.stopping.signal]));
+    this.working.add(work);
+    try {
+      return await work;
+    } finally {
+      this.working.delete(work);
+    }
+  }
+
+  stop(): Promise<void> {
+    this.stopped ??= this.stopAll();
+    return this.stopped;
+  }
+
+  private async stopAll(): Promise<void> {
+    this.stopping.abort(new Cancelled("The crypto engine has been stopped."));
+    await Promise.allSettled(this.working);
+    await this.upkeep.settled();
+    await this.requests.settled();
+    await this.devices.settled();
+    await this.machine.close();
+  }
+
+  private noteSessions(sessions: readonly SessionRef[]): void {
+    if (this.receivedSessions !== null) this.receivedSessions.push(...sessions);
+    else this.options.onNewSessions?.(sessions);
+  }
+}
+
+/** A reception that failed half-way can't be repeated in this process: the library's memory is ahead of the disk. */
+function asFatal(error: unknown): Error {
+  if (error instanceof Error) return error;
+  return new CryptoPanicked("The crypto library refused a sync; what is on disk is whole. Start again.", { cause: error });
+}
+
+function libraryNames(users: readonly string[]): string[] {
+  return users.filter((user) => libraryUsers([user]).length > 0);
+}
+
+/** What the library can't read as a user ID has no devices either. */
+function libraryUsers(users: readonly string[]): LibraryUserId[] {
+  return users.flatMap((user) => {
+    try {
+      return [new LibraryUserId(user)];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function readSessions(keys: readonly RoomKeyInfo[]): SessionRef[] {
+  return keys.map((key) => ({ roomId: key.roomId.toString() as RoomId, sessionId: key.sessionId }));
+}
+
+/** The session of a decrypted `m.room_key`. */
+function readRoomKey(processed: { type: ProcessedToDeviceEventType; rawEvent: string }): SessionRef[] {
+  if (processed.type !== ProcessedToDeviceEventType.Decrypted) return [];
+  const event = JSON.parse(processed.rawEvent) as JsonValue;
+  if (!isJsonObject(event) || event["type"] !== "m.room_key" || !isJsonObject(event["content"])) return [];
+  const { room_id: roomId, session_id: sessionId } = event["content"];
+  return typeof roomId === "string" && typeof sessionId === "string" ? [{ roomId: roomId as RoomId, sessionId }] : [];
+}
+
+function distinct(sessions: readonly SessionRef[]): SessionRef[] {
+  return [...new Map(sessions.map((session) => [JSON.stringify([session.roomId, session.sessionId]), session])).values()];
+}

@@ -1,0 +1,178 @@
+/**
+ * Encrypts for a room: one critical section for each room, in this order: follow the members' devices, query, claim, share the
+ * room key, send it, mark it, encrypt.
+ *
+ * Guarantees: nothing comes between the last look at the room key and the encryption. `encryptRoomEvent` panics when the
+ * session is missing or expired, and sharing is what makes a new one: so the engine's lock is taken once for "is there anything
+ * to share? no: encrypt", and if there is, the lock is given back, the key is sent and the question asked again. Other rooms
+ * and the sync never wait for this room's requests. A room key share goes out under its own transaction ID and counts as
+ * shared only after the server's answer; after a kill the library hands the same one out again.
+ */
+import { RequestType, RoomId as LibraryRoomId, UserId as LibraryUserId, type ToDeviceRequest } from "@matrix-org/matrix-sdk-crypto-wasm";
+import { ServerUnreachable } from "../errors.ts";
+import type { Homeserver } from "../matrix/homeserver.ts";
+import type { UserId } from "../protocol/ids.ts";
+import type { JsonObject } from "../protocol/json.ts";
+import type { EncryptedContent, EncryptionTarget } from "./cryptoEngine.ts";
+import { addressees, readKeyRequest, sendKeyRequest, type Addressee, type KeyRequest } from "./keyRequest.ts";
+import type { Machine } from "./machine.ts";
+import type { MemberDevices } from "./memberDevices.ts";
+import { KeyedMutex } from "./mutex.ts";
+import type { OutgoingRequests } from "./outgoingRequests.ts";
+import { encryptionSettings, type RoomSettings, type Rotation } from "./roomSettings.ts";
+import type { SessionClaims } from "./sessionClaims.ts";
+import { WithheldDevices } from "./withheldDevices.ts";
+
+/** Devices may change while a key is being shared; more often than this in one encryption, something else is wrong. */
+const MOST_SHARE_ROUNDS = 20;
+
+export interface RoomEncryptionOptions {
+  readonly machine: Machine;
+  readonly homeserver: Homeserver;
+  readonly devices: MemberDevices;
+  readonly requests: OutgoingRequests;
+  readonly claims: SessionClaims;
+  readonly settings: RoomSettings;
+  readonly ownUserId: string;
+  /** How long to wait for the members' device lists, in milliseconds. */
+  readonly memberQueryTimeoutMs: number;
+}
+
+interface Recipients {
+  readonly users: readonly string[];
+  /** Not even a user ID to the library. */
+  readonly unusable: readonly string[];
+}
+
+interface Share {
+  readonly request: KeyRequest;
+  readonly to: readonly Addressee[];
+}
+
+type Outcome = { readonly shares: readonly Share[] } | { readonly encrypted: string };
+
+export class RoomEncryption {
+  private readonly options: RoomEncryptionOptions;
+  private readonly rooms = new KeyedMutex();
+  private readonly withheld = new WithheldDevices();
+
+  constructor(options: RoomEncryptionOptions) {
+    this.options = options;
+  }
+
+  /** @throws ServerRefused | ServerUnreachable | Cancelled, before anything is encrypted; CryptoPanicked */
+  encrypt(target: EncryptionTarget, type: string, content: JsonObject, signal: AbortSignal): Promise<EncryptedContent> {
+    return this.rooms.run(target.roomId, () => this.encryptInTurn(target, type, content, signal), signal);
+  }
+
+  private async encryptInTurn(
+    target: EncryptionTarget,
+    type: string,
+    content: JsonObject,
+    signal: AbortSignal,
+  ): Promise<EncryptedContent> {
+    const { devices, claims, settings } = this.options;
+    const { users, unusable } = readRecipients(target.recipients);
+    const rotation = await settings.current(target, signal);
+    await devices.follow(users, signal);
+    const { unanswered, unreachable } = await this.refresh(users, signal);
+    await claims.claim(
+      users.filter((user) => !unreachable.includes(user)),
+      signal,
+    );
+    const encrypted = await this.shareAndEncrypt(target, users, rotation, type, content, signal);
+    const silent = [...unusable, ...unanswered].map((userId) => ({ userId: userId as UserId, deviceId: null }));
+    const withheld = this.withheld.of(target.roomId, String(encrypted["session_id"]));
+    return { content: encrypted, withheldFrom: [...silent, ...withheld] };
+  }
+
+  /**
+   * @returns `unanswered`: users whose devices may be other than we know; `unreachable`: those of whom none is known
+   * @throws ServerUnreachable | ServerRefused when nobody else could read what is encrypted
+   */
+  private async refresh(
+    users: readonly string[],
+    signal: AbortSignal,
+  ): Promise<{ unanswered: readonly string[]; unreachable: readonly string[] }> {
+    const { devices, requests, memberQueryTimeoutMs, ownUserId } = this.options;
+    const whole = await requests.refreshDevices(memberQueryTimeoutMs, signal);
+    const unanswered = whole ? devices.unanswered(users) : users;
+    if (unanswered.length === 0) return { unanswered, unreachable: [] };
+    const unreachable = await devices.withoutDevices(unanswered, signal);
+    const others = users.filter((user) => user !== ownUserId);
+    if (others.length > 0 && others.every((user) => unreachable.includes(user))) throw devices.failure;
+    return { unanswered: whole ? unanswered : unreachable, unreachable };
+  }
+
+  private async shareAndEncrypt(
+    target: EncryptionTarget,
+    users: readonly string[],
+    rotation: Rotation,
+    type: string,
+    content: JsonObject,
+    signal: AbortSignal,
+  ): Promise<JsonObject> {
+    const text = JSON.stringify(content);
+    for (let round = 0; round < MOST_SHARE_ROUNDS; round += 1) {
+      const outcome = await this.options.machine.hold<Outcome>(async (library) => {
+        const shares = await library("shareRoomKey", async (olm) => {
+          const settings = encryptionSettings(rotation, target.historyVisibility);
+          const recipients = users.map((user) => new LibraryUserId(user));
+          const requests = await olm.shareRoomKey(new LibraryRoomId(target.roomId), recipients, settings);
+          settings.free();
+          return requests;
+        });
+        if (shares.length > 0) return { shares: shares.map(readShare) };
+        const encrypted = await library("encryptRoomEvent", (olm) =>
+          olm.encryptRoomEvent(new LibraryRoomId(target.roomId), type, text),
+        );
+        return { encrypted };
+      }, signal);
+      if ("encrypted" in outcome) return JSON.parse(outcome.encrypted) as JsonObject;
+      await this.send(target.roomId, outcome.shares, signal);
+    }
+    throw new ServerUnreachable(
+      "The room key could not be shared: the members' devices change faster than keys can be sent.",
+      { doubtful: false },
+    );
+  }
+
+  private async send(
+    roomId: string,
+    shares: readonly Share[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { homeserver, machine } = this.options;
+    const results = await Promise.allSettled(
+      shares.map(async ({ request, to }) => {
+        const response = await sendKeyRequest(homeserver, request, { signal });
+        this.withheld.note(roomId, to);
+        // No signal: what the server has taken is marked, or it would be sent again.
+        await machine.use("markRequestAsSent", (olm) =>
+          olm.markRequestAsSent(request.id, RequestType.ToDevice, JSON.stringify(response)),
+        );
+      }),
+    );
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+
+}
+
+function readShare(share: ToDeviceRequest): Share {
+  const to = addressees(share);
+  return { to, request: readKeyRequest(share) };
+}
+
+function readRecipients(recipients: readonly string[]): Recipients {
+  const users: string[] = [];
+  const unusable: string[] = [];
+  for (const recipient of new Set(recipients)) {
+    try {
+      new LibraryUserId(recipient).free();
+      users.push(recipient);
+    } catch {
+      unusable.push(recipient);
+    }
+  }
+  return { users, unusable };
+}

@@ -1,0 +1,301 @@
+/** The client as the rooms above see it. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { describe, it, type TestContext } from "node:test";
+import { Cancelled, ServerRefused, ServerUnreachable } from "../../../src/errors.ts";
+import type { DocketClient } from "../../../src/matrix/client.ts";
+import { standardRetries } from "../../../src/matrix/retries.ts";
+import type { EventId, RoomId, SyncToken, TxnId } from "../../../src/protocol/ids.ts";
+import { answer, clientFor, hastyClock, never, rejection, scriptedServer, silence } from "./scriptedServer.ts";
+
+const repository = new URL("../../..", import.meta.url);
+const ROOM_12 = "!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM" as RoomId;
+const OLD_ROOM = "!a/b:example.org" as RoomId;
+const poll = {
+  since: "s1" as SyncToken,
+  filter: { room: { timeline: { limit: 5 } } },
+  timeoutMs: 30_000,
+  stateAfter: true,
+};
+const limited = answer(429, { errcode: "M_LIMIT_EXCEEDED", retry_after_ms: 1700 });
+
+describe("requests with standard retries", () => {
+  it("wait as the server asks, in the body or in the header, and go on to the answer", async (t) => {
+    const clock = hastyClock();
+    const server = await scriptedServer(
+      t,
+      limited,
+      answer(429, "", { "retry-after": "4" }),
+      answer(200, { done: true }),
+    );
+    assert.deepEqual(
+      await clientFor(t, server, { clock }).request("POST", "/_matrix/client/v3/keys/query", {
+        body: {},
+        signal: never,
+      }),
+      { done: true },
+    );
+    assert.deepEqual(clock.waits, [1700, 4000]);
+  });
+
+  it("outlive a restarting server: its proxy's pages, broken connections, half replies", async (t) => {
+    const clock = hastyClock();
+    const server = await scriptedServer(
+      t,
+      answer(502, "<html>"),
+      (_request, response) => response.destroy(),
+      answer(200, '{"half":'),
+      answer(200, { done: true }),
+    );
+    assert.deepEqual(await clientFor(t, server, { clock }).request("GET", "/_matrix/client/v3/x", { signal: never }), {
+      done: true,
+    });
+    assert.deepEqual(clock.waits, [250, 500, 1000]);
+  });
+
+  it("end with the server's last word after the bounded number of attempts", async (t) => {
+    const server = await scriptedServer(t, answer(503, {}));
+    const error = await rejection(ServerRefused, clientFor(t, server, { clock: hastyClock() }).whoami(never));
+    assert.deepEqual([error.status, server.seen.length], [503, standardRetries.maxAttempts]);
+  });
+
+  it("do not repeat a refusal", async (t) => {
+    const server = await scriptedServer(t, answer(401, { errcode: "M_UNKNOWN_TOKEN" }));
+    assert.ok(
+      (await rejection(ServerRefused, clientFor(t, server, { clock: hastyClock() }).whoami(never))).tokenRefused,
+    );
+    assert.equal(server.seen.length, 1);
+  });
+
+  it("stop waiting when their signal aborts", async (t) => {
+    const server = await scriptedServer(t, answer(429, { retry_after_ms: 59_000 }));
+    const abort = new AbortController();
+    // The line about the repeat is written just before the wait starts.
+    const log = {
+      debug: () => undefined,
+      info: () => undefined,
+      warn: () => setImmediate(() => abort.abort()),
+      error: () => undefined,
+    };
+    await rejection(Cancelled, clientFor(t, server, { log }).whoami(abort.signal));
+    assert.equal(server.seen.length, 1);
+  });
+});
+
+describe("the homeserver's door", () => {
+  it("sends an event under the transaction ID that it is given, once", async (t) => {
+    const server = await scriptedServer(t, answer(200, { event_id: "$e" }), limited, answer(200, {}));
+    const client = clientFor(t, server);
+    const event = { roomId: ROOM_12, type: "m.room.encrypted", content: { algorithm: "x" } };
+    assert.equal(await client.send(event, "docket/1" as TxnId, never), "$e" as EventId);
+    assert.equal(server.seen[0]?.method, "PUT");
+    assert.equal(server.seen[0]?.url, `/_matrix/client/v3/rooms/${ROOM_12}/send/m.room.encrypted/docket%2F1`);
+    assert.equal(server.seen[0]?.body, '{"algorithm":"x"}');
+    assert.equal((await rejection(ServerRefused, client.send(event, "t" as TxnId, never))).retryAfterMs, 1700);
+    assert.ok((await rejection(ServerUnreachable, client.send(event, "t" as TxnId, never))).doubtful);
+    assert.equal(server.seen.length, 3);
+  });
+
+  it("joins through the given servers, by the name that new and old servers know, once", async (t) => {
+    const server = await scriptedServer(t, answer(200, { room_id: OLD_ROOM }), limited);
+    const client = clientFor(t, server);
+    await client.join(OLD_ROOM, ["a.org", "b.org:8448"], never);
+    const { pathname, searchParams } = new URL(server.seen[0]?.url ?? "", server.url);
+    assert.equal(pathname, "/_matrix/client/v3/join/!a%2Fb%3Aexample.org");
+    assert.deepEqual(searchParams.getAll("via"), ["a.org", "b.org:8448"]);
+    assert.deepEqual(searchParams.getAll("server_name"), ["a.org", "b.org:8448"]);
+    await rejection(ServerRefused, client.join(ROOM_12, [], never));
+    assert.equal(server.seen.length, 2);
+  });
+
+  it("syncs from the given token with an inline filter, once, and hands on what came, unchecked", async (t) => {
+    const server = await scriptedServer(t, answer(200, { next_batch: 7, odd: [] }), answer(502, ""), answer(200, {}));
+    const client = clientFor(t, server);
+    assert.deepEqual(await client.sync(poll, never), { next_batch: 7, odd: [] });
+    await rejection(ServerRefused, client.sync(poll, never));
+    await client.sync({ ...poll, since: null, stateAfter: false, timeoutMs: 0 }, never);
+    const [first, , third] = server.seen.map(({ url }) => Object.fromEntries(new URL(url, server.url).searchParams));
+    const filter = '{"room":{"timeline":{"limit":5}}}';
+    assert.deepEqual(first, {
+      filter,
+      timeout: "30000",
+      since: "s1",
+      use_state_after: "true",
+      "org.matrix.msc4222.use_state_after": "true",
+    });
+    assert.deepEqual(third, { filter, timeout: "0" });
+    assert.equal(server.seen.length, 3);
+  });
+
+  it("gives a sync its long poll and a margin before it calls the server unreachable", async (t) => {
+    const server = await scriptedServer(t, (_request, response) => setTimeout(() => response.end("{}"), 150), silence);
+    const client = clientFor(t, server, { timeoutMs: 10, syncMarginMs: 20 });
+    await client.sync({ ...poll, timeoutMs: 1000 }, never);
+    const error = await rejection(ServerUnreachable, client.sync({ ...poll, timeoutMs: 30 }, never));
+    assert.match(error.message, /within 50 ms/);
+  });
+
+  it("reads versions, account and members, and leaves out entries that are none", async (t) => {
+    const member = (state_key: unknown, content: unknown): object => ({ type: "m.room.member", state_key, content });
+    const chunk = [
+      member("@a:x", { membership: "join" }),
+      member("@b:x", { membership: "invite" }),
+      member(7, {}),
+      member("@c:x", null),
+      null,
+      { type: "m.room.name", state_key: "" },
+    ];
+    const server = await scriptedServer(
+      t,
+      answer(200, { versions: ["v1.1", 7], unstable_features: { a: true, b: "yes" } }),
+      answer(200, { user_id: "@bot:x", device_id: "D" }),
+      answer(200, { user_id: "@bot:x" }),
+      answer(200, { chunk }),
+    );
+    const client = clientFor(t, server);
+    assert.deepEqual(await client.versions(never), { versions: ["v1.1"], unstableFeatures: { a: true } });
+    assert.deepEqual(await client.whoami(never), { userId: "@bot:x", deviceId: "D" });
+    assert.deepEqual(await client.whoami(never), { userId: "@bot:x", deviceId: null });
+    assert.deepEqual(await client.members(ROOM_12, never), [
+      { userId: "@a:x", membership: "join" },
+      { userId: "@b:x", membership: "invite" },
+    ]);
+    assert.equal(server.seen[3]?.url, `/_matrix/client/v3/rooms/${ROOM_12}/members`);
+  });
+
+  it("does not take a broken list of members for an empty room, nor an account without a name", async (t) => {
+    const server = await scriptedServer(t, answer(200, {}));
+    await rejection(ServerUnreachable, clientFor(t, server).members(ROOM_12, never));
+    await rejection(ServerUnreachable, clientFor(t, server).whoami(never));
+  });
+
+  it("keeps a long poll from holding up anything else, three hundred requests at once included", async (t) => {
+    const server = await scriptedServer(t, silence, answer(200, { ok: true }));
+    const client = clientFor(t, server);
+    const warnings: Error[] = [];
+    const note = (warning: Error): void => void warnings.push(warning);
+    process.on("warning", note);
+    t.after(() => process.off("warning", note));
+    const stop = new AbortController();
+    const polling = rejection(Cancelled, client.sync(poll, stop.signal));
+    await server.arrived(1);
+    const requests = Array.from({ length: 300 }, () =>
+      client.request("GET", "/_matrix/client/v3/x", { signal: stop.signal }),
+    );
+    assert.equal((await Promise.all(requests)).length, 300);
+    stop.abort();
+    await polling;
+    assert.deepEqual(warnings, []);
+  });
+});
+
+describe("the end of a client", () => {
+  async function pollingClient(
+    t: TestContext,
+  ): Promise<{ client: DocketClient; polling: Promise<Cancelled>; hungUp: Promise<void> }> {
+    const server = await scriptedServer(t, silence, answer(200, { event_id: "$late" }));
+    const client = clientFor(t, server);
+    const polling = rejection(Cancelled, client.sync(poll, never));
+    await server.arrived(1);
+    return { client, polling, hungUp: server.hungUp(1) };
+  }
+
+  it("stop() ends the long poll at once and lets what is queued leave", async (t) => {
+    const { client, polling, hungUp } = await pollingClient(t);
+    const before = performance.now();
+    client.stop();
+    client.stop();
+    await polling;
+    await hungUp;
+    assert.ok(performance.now() - before < 1000);
+    await rejection(Cancelled, client.sync(poll, never));
+    assert.equal(await client.send({ roomId: ROOM_12, type: "m.x", content: {} }, "t" as TxnId, never), "$late");
+  });
+
+  it("close() cancels everything, under way or new", async (t) => {
+    const { client, polling, hungUp } = await pollingClient(t);
+    await Promise.all([client.close(), client.close()]);
+    await polling;
+    await hungUp;
+    await rejection(Cancelled, client.whoami(never));
+  });
+
+  it("leaves nothing behind that would keep the process from ending", async (t) => {
+    const server = await scriptedServer(t, answer(200, { user_id: "@bot:x" }), silence);
+    const script = `
+      import { DocketClient } from "./src/matrix/client.ts";
+      import { systemClock } from "./src/clock.ts";
+      import { silentLogger } from "./src/logging.ts";
+      const client = new DocketClient({ homeserverUrl: "${server.url}", tokenProvider: () => "t", clock: systemClock, log: silentLogger });
+      const signal = new AbortController().signal;
+      await client.whoami(signal);
+      client.sync({ since: "s", filter: {}, timeoutMs: 60000, stateAfter: false }, signal).catch((error) => console.log(error.name));
+      process.stdin.once("data", async () => { await client.close(); process.stdin.destroy(); });
+    `;
+    const child = spawn(process.execPath, ["--input-type=module-typescript", "-e", script], { cwd: repository });
+    t.after(() => child.kill("SIGKILL"));
+    const output = Promise.all([text(child.stdout), text(child.stderr)]);
+    await server.arrived(2);
+    const before = performance.now();
+    child.stdin.write("x");
+    assert.deepEqual(await once(child, "exit"), [0, null]);
+    assert.ok(performance.now() - before < 2000);
+    assert.deepEqual(await output, ["Cancelled\n", ""]);
+  });
+});
+
+describe("matrix-bot-sdk", () => {
+  it("is imported without a word on stdout or stderr", async () => {
+    const child = spawn(
+      process.execPath,
+      ["--input-type=module-typescript", "-e", 'await import("./src/matrix/client.ts")'],
+      { cwd: repository },
+    );
+    const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
+    assert.deepEqual([out, err], ["", ""]);
+  });
+
+  it("never starts a sync of its own", async (t) => {
+    const server = await scriptedServer(
+      t,
+      answer(200, { joined_rooms: [], user_id: "@bot:x", filter_id: "1", next_batch: "s" }),
+    );
+    await assert.rejects(clientFor(t, server).start(), /own sync is not part of Docket/);
+    assert.equal(server.seen.length, 0);
+  });
+
+  it("sends its own calls through the same door: token, errors, bytes", async (t) => {
+    const server = await scriptedServer(
+      t,
+      answer(200, { joined_rooms: [ROOM_12] }),
+      answer(403, { errcode: "M_FORBIDDEN", error: "canary" }),
+      answer(200, "raw bytes", { "content-type": "text/plain" }),
+    );
+    const client = clientFor(t, server);
+    assert.deepEqual(await client.getJoinedRooms(), [ROOM_12]);
+    assert.equal((await rejection(ServerRefused, client.getRoomState(ROOM_12))).errcode, "M_FORBIDDEN");
+    const { data, contentType } = await client.downloadContent("mxc://x/y");
+    assert.deepEqual([data.toString(), contentType], ["raw bytes", "text/plain"]);
+    assert.ok(server.seen.every(({ headers }) => headers.authorization?.startsWith("Bearer ")));
+  });
+
+  it("is kept apart for two clients in one process", async (t) => {
+    const [left, right] = [
+      await scriptedServer(t, answer(200, { user_id: "@l:x" })),
+      await scriptedServer(t, answer(200, { user_id: "@r:x" })),
+    ];
+    const clients = [
+      clientFor(t, left, { tokenProvider: () => "l" }),
+      clientFor(t, right, { tokenProvider: () => "r" }),
+    ];
+    const accounts = await Promise.all([...clients, ...clients].map((client) => client.whoami(never)));
+    assert.deepEqual(
+      accounts.map(({ userId }) => userId),
+      ["@l:x", "@r:x", "@l:x", "@r:x"],
+    );
+    assert.ok(left.seen.every(({ headers }) => headers.authorization === "Bearer l"));
+    assert.ok(right.seen.every(({ headers }) => headers.authorization === "Bearer r"));
+  });
+});

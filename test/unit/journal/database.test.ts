@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import Sqlite from "better-sqlite3-multiple-ciphers";
+import { DataDirectoryRefused, ExitCode, StoreFailed } from "../../../src/errors.ts";
+import { Database } from "../../../src/journal/database.ts";
+import { claimOwnership } from "../../../src/journal/ownership.ts";
+import type { DeviceId } from "../../../src/protocol/ids.ts";
+import { ALICE, BOT } from "../../support/journal.ts";
+import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
+
+const owner = { userId: BOT, deviceId: "DEVICE" as DeviceId };
+
+test("a second process on the same data directory is refused with a reason, and the lock dies with its holder", (t) => {
+  const directory = temporaryDirectory(t);
+  const first = Database.open(directory);
+  t.after(() => first.close());
+  const openInChild = () =>
+    spawnSync(
+      process.execPath,
+      [
+        "--input-type=module",
+        "--eval",
+        `import { Database } from ${JSON.stringify(new URL("../../../src/journal/database.ts", import.meta.url).href)};
+         try { Database.open(${JSON.stringify(directory)}); process.kill(process.pid, "SIGKILL"); }
+         catch (error) { console.log(error.message); process.exit(error.exitCode ?? 1); }`,
+      ],
+      { encoding: "utf8" },
+    );
+  const refused = openInChild();
+  assert.equal(refused.status, ExitCode.dataDirectory);
+  assert.match(refused.stdout, /in use by another Docket process/);
+  first.close();
+  assert.equal(openInChild().signal, "SIGKILL", "the lock was free");
+  Database.open(directory).close();
+});
+
+test("a directory of another account or device is refused and names both", (t) => {
+  const database = Database.open(temporaryDirectory(t));
+  t.after(() => database.close());
+  claimOwnership(database, owner);
+  claimOwnership(database, owner);
+  assert.throws(() => claimOwnership(database, { ...owner, userId: ALICE }), (error: unknown) => {
+    assert(error instanceof DataDirectoryRefused);
+    assert.match(error.message, /@docket:example\.org.*@alice:example\.org/s);
+    return true;
+  });
+  assert.throws(() => claimOwnership(database, { ...owner, deviceId: "OTHER" as DeviceId }), DataDirectoryRefused);
+});
+
+test("a database of a newer version is refused, also for reading, and is not touched", (t) => {
+  const directory = temporaryDirectory(t);
+  Database.open(directory).close();
+  const sqlite = new Sqlite(join(directory, "docket.db"));
+  sqlite.pragma("user_version = 999");
+  sqlite.close();
+  assert.throws(() => Database.open(directory), /newer version of Docket \(schema 999/);
+  assert.throws(() => Database.openReadOnly(directory), /newer version of Docket \(schema 999/);
+  assert.throws(() => Database.open(directory), DataDirectoryRefused, "the lock was given back");
+});
+
+test("the directory is 0700 and the database 0600", (t) => {
+  const directory = join(temporaryDirectory(t), "data");
+  Database.open(directory).close();
+  assert.equal(statSync(directory).mode & 0o777, 0o700);
+  assert.equal(statSync(join(directory, "docket.db")).mode & 0o777, 0o600);
+});
+
+test("a file that is no database ends as a storage error that says not to delete it", (t) => {
+  const directory = temporaryDirectory(t);
+  writeFileSync(join(directory, "docket.db"), "this is not a database, but it is long enough to be looked at. ".repeat(20));
+  assert.throws(() => Database.open(directory), (error: unknown) => {
+    assert(error instanceof StoreFailed);
+    assert.equal(error.exitCode, ExitCode.storage);
+    assert.match(error.message, /damaged or not a Docket database.*do not delete/s);
+    return true;
+  });
+});
+
+test("a data directory that can't be made ends as a storage error that names it", (t) => {
+  const file = join(temporaryDirectory(t), "file");
+  writeFileSync(file, "");
+  assert.throws(() => Database.open(join(file, "data")), (error: unknown) => error instanceof StoreFailed && error.message.includes(file));
+});
+
+test("reading where no bot has been is refused and creates nothing", (t) => {
+  const directory = join(temporaryDirectory(t), "data");
+  assert.throws(() => Database.openReadOnly(directory), /holds no Docket database yet/);
+  assert.equal(existsSync(directory), false);
+});
+
+test("a transaction that throws leaves nothing behind", (t) => {
+  const database = Database.open(temporaryDirectory(t));
+  t.after(() => database.close());
+  assert.throws(
+    () =>
+      database.transaction(() => {
+        database.prepare("INSERT INTO meta (key, value) VALUES ('a', 'b')").run();
+        throw new Error("no");
+      }),
+    /no/,
+  );
+  assert.deepEqual(database.prepare("SELECT * FROM meta").all(), []);
+});

@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { UserId } from "../../../src/protocol/ids.ts";
+import { ALICE, BOT, ROOM, batch, openJournal, stateEvent, update } from "../../support/journal.ts";
+
+const BOB = "@bob:example.org" as UserId;
+const member = (user: UserId, membership: string) => stateEvent("m.room.member", user, { membership });
+const encryption = (content: Record<string, string | number> = {}) =>
+  stateEvent("m.room.encryption", "", { algorithm: "m.megolm.v1.aes-sha2", ...content });
+
+test("a room that was seen encrypted once stays encrypted, whatever the server sends or withholds later", async (t) => {
+  const { inbox, rooms } = openJournal(t);
+  await inbox.accept(batch({ rooms: [update({ state: [encryption()] })] }));
+  await inbox.accept(batch({ rooms: [update({ timeline: [stateEvent("m.room.encryption", "", {})] })] }));
+  await inbox.accept(batch({ rooms: [update({ membership: "leave" })] }));
+  await inbox.accept(batch({ rooms: [update({ state: [member(ALICE, "join")] })] }));
+  const view = rooms.view(ROOM);
+  assert.equal(view?.everEncrypted, true);
+  assert.equal(view?.encryption["algorithm"], "m.megolm.v1.aes-sha2");
+});
+
+test("rotation settings only become stricter", async (t) => {
+  const { inbox, rooms } = openJournal(t);
+  await inbox.accept(batch({ rooms: [update({ state: [encryption({ rotation_period_msgs: 10, rotation_period_ms: 1000 })] })] }));
+  await inbox.accept(batch({ rooms: [update({ timeline: [encryption({ rotation_period_msgs: 5000, rotation_period_ms: 100 })] })] }));
+  assert.deepEqual(rooms.view(ROOM)?.encryption, { algorithm: "m.megolm.v1.aes-sha2", rotation_period_msgs: 10, rotation_period_ms: 100 });
+});
+
+test("an encryption event counts even where it stands in a timeline that is not the current state", async (t) => {
+  const { inbox, rooms } = openJournal(t);
+  await inbox.accept(batch({ rooms: [update({ stateIs: "after_timeline", timeline: [encryption()] })] }));
+  assert.equal(rooms.view(ROOM)?.everEncrypted, true);
+});
+
+test("recipients are joined members, and invited ones unless history visibility is joined", async (t) => {
+  const { inbox, rooms } = openJournal(t);
+  const state = [member(BOT, "join"), member(ALICE, "join"), member(BOB, "invite")];
+  await inbox.accept(batch({ rooms: [update({ state })] }));
+  const shared = rooms.view(ROOM);
+  assert(shared);
+  assert.deepEqual(rooms.recipients(shared), [ALICE, BOB, BOT]);
+  const joined = stateEvent("m.room.history_visibility", "", { history_visibility: "joined" });
+  await inbox.accept(batch({ rooms: [update({ timeline: [joined, member(ALICE, "leave")] })] }));
+  const restricted = rooms.view(ROOM);
+  assert(restricted);
+  assert.deepEqual(rooms.recipients(restricted), [BOT]);
+});
+
+test("state after the timeline is the current state: the timeline's own is not applied over it", async (t) => {
+  const { inbox, rooms } = openJournal(t);
+  await inbox.accept(
+    batch({ rooms: [update({ stateIs: "after_timeline", state: [member(ALICE, "join")], timeline: [member(ALICE, "leave")] })] }),
+  );
+  const view = rooms.view(ROOM);
+  assert(view);
+  assert.deepEqual(rooms.recipients(view), [ALICE]);
+});
+
+test("members of a room that is joined again are those of the new state, not the remembered ones", async (t) => {
+  const { inbox, rooms } = openJournal(t);
+  await inbox.accept(batch({ rooms: [update({ state: [member(ALICE, "join"), member(BOB, "join")] })] }));
+  await inbox.accept(batch({ rooms: [update({ membership: "leave" })] }));
+  assert.equal(rooms.view(ROOM)?.stateKnown, false);
+  await inbox.accept(batch({ rooms: [update({ state: [member(ALICE, "join")] })] }));
+  const view = rooms.view(ROOM);
+  assert(view);
+  assert.equal(view.stateKnown, true);
+  assert.deepEqual(rooms.recipients(view), [ALICE]);
+});
+
+test("nothing is guessed about a room that was never heard of", (t) => {
+  assert.equal(openJournal(t).rooms.view(ROOM), null);
+});

@@ -1,0 +1,382 @@
+/** The decision list: every step, every branch, in every dialect; and the order of the steps. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import {
+  decide,
+  expiresAt,
+  lastMomentToStart,
+  type AnswerPolicy,
+  type Decision,
+  type DecisionInput,
+} from "../../../src/protocol/decision.ts";
+import { dialectNames, dialects, type Dialect } from "../../../src/protocol/dialects.ts";
+import type { DeviceId, UserId } from "../../../src/protocol/ids.ts";
+import type { JsonObject, JsonValue } from "../../../src/protocol/json.ts";
+
+const sentAt = 1_700_000_000_000;
+const own = { userId: "@docket:example.org" as UserId, deviceId: "docketdevice" as DeviceId };
+const policy: AnswerPolicy = {
+  dialects: dialectNames,
+  defaultLifetimeMs: 90_000,
+  maxLifetimeMs: 86_400_000,
+  sendMarginMs: 500,
+  unknownTypes: "error",
+  plainInEncryptedRoom: "warn",
+};
+
+interface Change {
+  event?: Partial<DecisionInput["event"]>;
+  policy?: Partial<AnswerPolicy>;
+  facts?: Partial<Omit<DecisionInput, "event" | "policy" | "own">>;
+}
+
+/** An encrypted event in an encrypted room, just sent and just received, with a handler; changed as a test wants it. */
+function input(content: JsonObject, change: Change = {}): DecisionInput {
+  return {
+    event: {
+      type: "com.example.report",
+      sender: "@ambulance:example.org" as UserId,
+      content,
+      originServerTs: sentAt,
+      encrypted: true,
+      ...change.event,
+    },
+    own,
+    receivedAt: sentAt,
+    now: sentAt,
+    roomEncrypted: true,
+    replay: false,
+    redacted: false,
+    hasHandler: true,
+    ...change.facts,
+    policy: { ...policy, ...change.policy },
+  };
+}
+
+const asks = (dialect: Dialect, block: JsonValue): JsonObject => ({
+  place: "Bridge",
+  [dialects[dialect].requestBlock]: block,
+});
+
+const ignored = (decision: Decision): string =>
+  decision.kind === "ignore" ? decision.reason : `not ignored: ${JSON.stringify(decision)}`;
+const answered = (decision: Decision): string =>
+  decision.kind === "answer" ? decision.code : `no answer: ${JSON.stringify(decision)}`;
+const texts = (decision: Decision): string[] =>
+  decision.kind === "answer" ? decision.messages.map((message) => `${message.type}: ${message.text}`) : [];
+
+for (const dialect of dialectNames) {
+  const name = dialects[dialect].requestBlock;
+  const wellFormed = asks(dialect, { from_device: "SENDER", lifetime: 10_000 });
+  const malformed = asks(dialect, { lifetime: 10_000 });
+
+  describe(`a request in the dialect ${dialect}`, () => {
+    it("is handled within its lifetime, and the handler stops two margins before the end", () => {
+      assert.deepEqual(decide(input(wellFormed)), {
+        kind: "handle",
+        request: {
+          dialect,
+          expiresAt: sentAt + 10_000,
+          handlerDeadline: sentAt + 9_000,
+          fromDevice: "SENDER",
+          warnings: [],
+        },
+      });
+    });
+
+    it("is not answered in an event of the bot's own", () => {
+      assert.equal(ignored(decide(input(wellFormed, { event: { sender: own.userId } }))), "own_event");
+    });
+
+    for (const other of dialectNames)
+      it(`is not answered inside a response of the dialect ${other}, also where that dialect is switched off`, () => {
+        const event = { type: dialects[other].responseType };
+        assert.equal(ignored(decide(input(wellFormed, { event, policy: { dialects: [dialect] } }))), "response");
+      });
+
+    it("is neither answered nor handled in a replay", () => {
+      assert.equal(ignored(decide(input(wellFormed, { facts: { replay: true } }))), "replay");
+    });
+
+    it("is neither answered nor handled when the event was redacted before its turn", () => {
+      assert.equal(ignored(decide(input(wellFormed, { facts: { redacted: true } }))), "redacted");
+    });
+
+    it("is not seen where the dialect is switched off, and the handler runs", () => {
+      const without = { dialects: dialectNames.filter((candidate) => candidate !== dialect) };
+      assert.deepEqual(decide(input(wellFormed, { policy: without })), { kind: "handle", request: null });
+    });
+
+    it("is neither answered nor handled where it names another device", () => {
+      const content = asks(dialect, { from_device: "SENDER", to_device: "OTHER" });
+      assert.equal(ignored(decide(input(content))), "other_device");
+    });
+
+    it("is handled where it names the bot's device", () => {
+      const content = asks(dialect, { from_device: "SENDER", to_device: own.deviceId });
+      assert.equal(decide(input(content)).kind, "handle");
+    });
+
+    const malformedBlocks: readonly (readonly [string, JsonValue, readonly string[]])[] = [
+      ["is a string", "yes", [`error: ${name} must be an object`]],
+      ["is null", null, [`error: ${name} must be an object`]],
+      ["is a list", [], [`error: ${name} must be an object`]],
+      ["has no from_device", {}, [`error: ${name}.from_device is missing: it must be a string`]],
+      ["has a from_device that is a number", { from_device: 7 }, [`error: ${name}.from_device must be a string`]],
+      ["has a from_device that is null", { from_device: null }, [`error: ${name}.from_device must be a string`]],
+      [
+        "has a to_device that is no string",
+        { from_device: "S", to_device: ["docketdevice"] },
+        [`error: ${name}.to_device must be a string`],
+      ],
+      ...[-1, 1.5, "90000", null, true, Infinity].map(
+        (lifetime) =>
+          [
+            `has the lifetime ${JSON.stringify(lifetime)}`,
+            { from_device: "S", lifetime },
+            [`error: ${name}.lifetime must be an integer of milliseconds, 0 or more`],
+          ] as const,
+      ),
+      [
+        "is wrong in every property",
+        { from_device: 1, to_device: 2, lifetime: "3" },
+        [
+          `error: ${name}.from_device must be a string`,
+          `error: ${name}.to_device must be a string`,
+          `error: ${name}.lifetime must be an integer of milliseconds, 0 or more`,
+        ],
+      ],
+    ];
+    for (const [what, block, expected] of malformedBlocks)
+      it(`is answered with an error that says what is wrong where its block ${what}`, () => {
+        const decision = decide(input(asks(dialect, block)));
+        assert.equal(answered(decision), "malformed_request");
+        assert.deepEqual(texts(decision), expected);
+        assert.equal(decision.kind === "answer" && decision.dialect, dialect);
+        assert.equal(decision.kind === "answer" && decision.expiresAt, sentAt + policy.defaultLifetimeMs);
+      });
+
+    it("is not answered where it is malformed and names another device", () => {
+      assert.equal(ignored(decide(input(asks(dialect, { to_device: "OTHER" })))), "other_device");
+    });
+
+    it("is answered within the default lifetime where it is malformed and asks for longer", () => {
+      const decision = decide(input(asks(dialect, { lifetime: 80_000_000 })));
+      assert.equal(decision.kind === "answer" && decision.expiresAt, sentAt + policy.defaultLifetimeMs);
+    });
+
+    it("is answered within its own lifetime where it is malformed and asks for shorter", () => {
+      const decision = decide(input(malformed));
+      assert.equal(decision.kind === "answer" && decision.expiresAt, sentAt + 10_000);
+    });
+
+    it("is not answered where it is malformed and the default lifetime is over", () => {
+      const facts = { now: sentAt + policy.defaultLifetimeMs + 1 };
+      assert.equal(ignored(decide(input(asks(dialect, {}), { facts }))), "expired");
+    });
+
+    it("is neither answered nor handled past its end", () => {
+      assert.equal(ignored(decide(input(wellFormed, { facts: { now: sentAt + 10_001 } }))), "expired");
+    });
+
+    it("is neither answered nor handled when no attempt to send may start any more", () => {
+      assert.equal(ignored(decide(input(wellFormed, { facts: { now: sentAt + 10_000 } }))), "no_time_left");
+      assert.equal(ignored(decide(input(wellFormed, { facts: { now: sentAt + 9_501 } }))), "no_time_left");
+    });
+
+    it("is answered as timed out, without starting a handler, between the handler's deadline and the last moment to send", () => {
+      assert.equal(answered(decide(input(wellFormed, { facts: { now: sentAt + 9_500 } }))), "timed_out");
+      const atTheDeadline = decide(input(wellFormed, { facts: { now: sentAt + 9_000 } }));
+      assert.equal(answered(atTheDeadline), "timed_out");
+      assert.deepEqual(texts(atTheDeadline), ["error: Not confirmed in time"]);
+    });
+
+    it("is handled up to the last millisecond before the handler's deadline", () => {
+      assert.equal(decide(input(wellFormed, { facts: { now: sentAt + 8_999 } })).kind, "handle");
+    });
+
+    const noHandler = { hasHandler: false };
+    it("is answered with an error that names the type where no handler is registered", () => {
+      const decision = decide(input(wellFormed, { facts: noHandler }));
+      assert.equal(answered(decision), "unknown_type");
+      assert.deepEqual(texts(decision), ["error: Unknown event type com.example.report"]);
+    });
+
+    it("is answered about an unknown type only where it names the bot, if the operator says so", () => {
+      const addressed = { facts: noHandler, policy: { unknownTypes: "addressed" } } as const;
+      const named = asks(dialect, { from_device: "S", to_device: own.deviceId });
+      assert.equal(ignored(decide(input(wellFormed, addressed))), "unknown_type_ignored");
+      assert.equal(answered(decide(input(named, addressed))), "unknown_type");
+    });
+
+    it("is not answered about an unknown type, not even where it names the bot, if the operator says so", () => {
+      const silent = { facts: noHandler, policy: { unknownTypes: "ignore" } } as const;
+      const named = asks(dialect, { from_device: "S", to_device: own.deviceId });
+      assert.equal(ignored(decide(input(wellFormed, silent))), "unknown_type_ignored");
+      assert.equal(ignored(decide(input(named, silent))), "unknown_type_ignored");
+    });
+
+    describe("that is not encrypted in an encrypted room", () => {
+      const plain = { encrypted: false };
+      const warning = "warning: The request was not encrypted, although this room is encrypted";
+      const refusal = "error: The request was not encrypted, although this room is encrypted: send it encrypted";
+
+      it("is handled like others where the operator accepts it", () => {
+        const decision = decide(input(wellFormed, { event: plain, policy: { plainInEncryptedRoom: "accept" } }));
+        assert.deepEqual(decision.kind === "handle" && decision.request?.warnings, []);
+      });
+
+      it("is handled with a warning where the operator wants one", () => {
+        const decision = decide(input(wellFormed, { event: plain }));
+        const warnings = decision.kind === "handle" ? decision.request?.warnings : [];
+        assert.deepEqual(
+          warnings?.map((message) => `${message.type}: ${message.text}`),
+          [warning],
+        );
+      });
+
+      it("is warned about in errors too", () => {
+        assert.equal(texts(decide(input(malformed, { event: plain })))[0], warning);
+        assert.equal(texts(decide(input(wellFormed, { event: plain, facts: noHandler })))[0], warning);
+      });
+
+      const refuse = { plainInEncryptedRoom: "refuse" } as const;
+      it("is refused where the operator refuses it, with no handler run", () => {
+        const decision = decide(input(wellFormed, { event: plain, policy: refuse }));
+        assert.equal(answered(decision), "not_encrypted");
+        assert.deepEqual(texts(decision), [refusal]);
+      });
+
+      it("is refused before its type is judged, but after its form and its end", () => {
+        const judged = (content: JsonObject, facts: Change["facts"]): Decision =>
+          decide(input(content, { event: plain, policy: refuse, ...(facts && { facts }) }));
+        assert.equal(answered(judged(wellFormed, noHandler)), "not_encrypted");
+        assert.equal(answered(judged(malformed, noHandler)), "malformed_request");
+        assert.equal(ignored(judged(wellFormed, { now: sentAt + 10_001 })), "expired");
+      });
+
+      it("is not refused where the operator is silent about its type", () => {
+        const both = { ...refuse, unknownTypes: "ignore" } as const;
+        assert.equal(
+          ignored(decide(input(wellFormed, { event: plain, facts: noHandler, policy: both }))),
+          "unknown_type_ignored",
+        );
+      });
+    });
+
+    for (const choice of ["accept", "warn", "refuse"] as const)
+      it(`is handled without a warning in a room without encryption (${choice})`, () => {
+        const decision = decide(
+          input(wellFormed, {
+            event: { encrypted: false },
+            facts: { roomEncrypted: false },
+            policy: { plainInEncryptedRoom: choice },
+          }),
+        );
+        assert.deepEqual(decision.kind === "handle" && decision.request?.warnings, []);
+      });
+  });
+}
+
+describe("an event without a request", () => {
+  it("is handled, and nobody is answered", () => {
+    assert.deepEqual(decide(input({ place: "Bridge" })), { kind: "handle", request: null });
+  });
+
+  it("is handled however old it is", () => {
+    assert.equal(decide(input({}, { facts: { now: sentAt + 1e12 } })).kind, "handle");
+  });
+
+  it("is left alone without a handler", () => {
+    assert.equal(ignored(decide(input({}, { facts: { hasHandler: false } }))), "no_handler");
+  });
+
+  it("is not handled when it is the bot's own, a response, a replay, or redacted", () => {
+    assert.equal(ignored(decide(input({}, { event: { sender: own.userId } }))), "own_event");
+    assert.equal(ignored(decide(input({}, { event: { type: "m.response.status" } }))), "response");
+    assert.equal(ignored(decide(input({}, { facts: { replay: true } }))), "replay");
+    assert.equal(ignored(decide(input({}, { facts: { redacted: true } }))), "redacted");
+  });
+
+  it("has no request by what stands in an edit's new content", () => {
+    const edit = { "m.new_content": asks("stable", { from_device: "S" }) };
+    assert.deepEqual(decide(input(edit)), { kind: "handle", request: null });
+  });
+});
+
+describe("an event with requests in two dialects", () => {
+  const both = { ...asks("stable", { from_device: "A" }), ...asks("gematik", { from_device: "B" }) };
+
+  for (const order of [
+    ["stable", "gematik"],
+    ["gematik", "stable"],
+    ["msc4300", "gematik", "stable"],
+  ] as const)
+    it(`is answered in the first dialect found of the operator's list ${order.join(", ")}`, () => {
+      const decision = decide(input(both, { policy: { dialects: order } }));
+      const first = order.find((dialect) => dialect !== "msc4300");
+      assert.equal(decision.kind === "handle" && decision.request?.dialect, first);
+      assert.equal(decision.kind === "handle" && decision.request?.fromDevice, first === "stable" ? "A" : "B");
+    });
+
+  it("is judged by that block alone: a malformed one beside it does not count", () => {
+    const content = { ...asks("stable", { from_device: "A" }), ...asks("gematik", "broken") };
+    assert.equal(decide(input(content)).kind, "handle");
+    assert.equal(
+      answered(decide(input(content, { policy: { dialects: ["gematik", "stable"] } }))),
+      "malformed_request",
+    );
+  });
+
+  it("is not rescued by a second block where the first is malformed or for another device", () => {
+    const good = asks("gematik", { from_device: "B" });
+    assert.equal(answered(decide(input({ ...good, ...asks("stable", {}) }))), "malformed_request");
+    const elsewhere = asks("stable", { from_device: "A", to_device: "OTHER" });
+    assert.equal(ignored(decide(input({ ...good, ...elsewhere }))), "other_device");
+  });
+});
+
+describe("the end of a request", () => {
+  const end = (lifetimeMs: number | null, originServerTs = sentAt, receivedAt = sentAt): number =>
+    expiresAt({ originServerTs, receivedAt, lifetimeMs, policy });
+
+  it("comes after its lifetime, or the default where it has none", () => {
+    assert.equal(end(1_000), sentAt + 1_000);
+    assert.equal(end(0), sentAt);
+    assert.equal(end(null), sentAt + 90_000);
+  });
+
+  it("comes after the operator's longest lifetime at the latest, however long the sender asks for", () => {
+    for (const lifetime of [86_400_001, Number.MAX_SAFE_INTEGER, 1e300])
+      assert.equal(end(lifetime), sentAt + policy.maxLifetimeMs);
+    const short = { defaultLifetimeMs: 90_000, maxLifetimeMs: 5_000 };
+    const timing = { originServerTs: sentAt, receivedAt: sentAt, lifetimeMs: null };
+    assert.equal(expiresAt({ ...timing, policy: short }), sentAt + 5_000);
+  });
+
+  it("counts from the time of receipt where the event claims to come from the future", () => {
+    assert.equal(end(1_000, sentAt + 3_600_000, sentAt), sentAt + 1_000);
+  });
+
+  it("counts from the time of sending where the event was long under way", () => {
+    assert.equal(end(1_000, sentAt, sentAt + 700), sentAt + 1_000);
+  });
+
+  it("leaves the margin for the last attempt", () => {
+    assert.equal(lastMomentToStart(sentAt, 500), sentAt - 500);
+  });
+
+  it("is immediate for a lifetime of 0: there is no time to answer", () => {
+    assert.equal(ignored(decide(input(asks("stable", { from_device: "S", lifetime: 0 })))), "no_time_left");
+    const noMargin = { policy: { sendMarginMs: 0 } };
+    assert.equal(answered(decide(input(asks("stable", { from_device: "S", lifetime: -0 }), noMargin))), "timed_out");
+  });
+});
+
+describe("the message about an unknown type", () => {
+  it("is bounded, however long the type is", () => {
+    const event = { type: "t".repeat(60_000) };
+    const decision = decide(input(asks("stable", { from_device: "S" }), { event, facts: { hasHandler: false } }));
+    assert.ok(texts(decision)[0]!.length < 300);
+  });
+});
