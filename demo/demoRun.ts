@@ -12,7 +12,6 @@ import { Child, type ChildEnd } from "./child.ts";
 import { demoConfig } from "./demoConfig.ts";
 import type { DemoOptions } from "./demoOptions.ts";
 import { recordRows } from "./recordCheck.ts";
-import { MatrixHttp } from "./sender/matrixHttp.ts";
 import type { Table } from "./table.ts";
 import type { FromSender, Row, ToSender } from "./wire.ts";
 
@@ -22,6 +21,15 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
 const LONGEST_MS = 90_000;
 const LOG_LINES = 15;
 
+interface SignedIn {
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly accessToken: string;
+}
+interface Passwords {
+  readonly bot: string;
+  readonly sender: string;
+}
 type Mail = { [Kind in FromSender["kind"]]?: (message: Extract<FromSender, { kind: Kind }>) => void };
 
 export class DemoRun {
@@ -84,13 +92,15 @@ export class DemoRun {
   }
 
   async #work(startedAtMs: number, done: () => void): Promise<Outcome> {
-    const { baseUrl, passwords } = await this.#startHomeserver();
-    const bot = await this.#signInBot(baseUrl, passwords.bot);
+    const passwords = { bot: `bot-${this.#secret}`, sender: `sender-${this.#secret}` };
+    const { baseUrl, bot } = await this.#startHomeserver(passwords);
+    const tokenFile = join(this.#folder, "token");
+    writeFileSync(tokenFile, bot.accessToken, { mode: 0o600 });
     const configFile = join(this.#folder, "config.yaml");
     const settings = {
       homeserver: baseUrl,
       botUserId: bot.userId,
-      tokenFile: bot.tokenFile,
+      tokenFile,
       dataDirectory: join(this.#folder, "data"),
       inviters: [`@*:${bot.userId.slice(bot.userId.indexOf(":") + 1)}`],
       log: this.#options.log,
@@ -128,30 +138,19 @@ export class DemoRun {
     return this.#table.allOk ? "as expected" : "not as expected";
   }
 
-  async #startHomeserver(): Promise<{ baseUrl: string; passwords: { bot: string; sender: string } }> {
-    const passwords = { bot: `bot-${this.#secret}`, sender: `sender-${this.#secret}` };
+  /** One process with the two accounts, which it signs in. */
+  async #startHomeserver(passwords: Passwords): Promise<{ baseUrl: string; bot: SignedIn }> {
     const ready = Promise.withResolvers<string>();
-    const server = this.#start("homeserver", ["devserver/main.ts"], (line) => ready.resolve(line));
-    const baseUrl = await ready.promise;
-    void server;
-    return { baseUrl, passwords };
-  }
-
-  async #signInBot(
-    baseUrl: string,
-    password: string,
-  ): Promise<{ userId: string; deviceId: string; tokenFile: string }> {
-    const answer = await new MatrixHttp(baseUrl).call("POST", "/_matrix/client/v3/login", {
-      body: {
-        type: "m.login.password",
-        identifier: { type: "m.id.user", user: "docket" },
-        password,
-        device_id: "docketdemo",
-      },
-    });
-    const tokenFile = join(this.#folder, "token");
-    writeFileSync(tokenFile, String(answer["access_token"]), { mode: 0o600 });
-    return { userId: String(answer["user_id"]), deviceId: String(answer["device_id"]), tokenFile };
+    const accounts = [`docket:${passwords.bot}:docketdemo`, `sender:${passwords.sender}:senderdemo`];
+    this.#start(
+      "homeserver",
+      ["devserver/main.ts", "--stop-with-parent", ...accounts.flatMap((account) => ["--account", account])],
+      (line) => ready.resolve(line),
+    );
+    const { url, accounts: signedIn } = JSON.parse(await ready.promise) as { url: string; accounts: SignedIn[] };
+    const [bot] = signedIn;
+    if (bot === undefined) throw new Error("the development homeserver made no accounts");
+    return { baseUrl: url, bot };
   }
 
   #startSender(): Child {
@@ -219,7 +218,7 @@ export class DemoRun {
 
   #printAddresses(at: {
     baseUrl: string;
-    passwords: { bot: string; sender: string };
+    passwords: Passwords;
     rooms: Readonly<Record<string, string>>;
     configFile: string;
     botUserId: string;

@@ -57,7 +57,7 @@ export function scenario(cast: Cast, room: "encrypted" | "plain"): readonly Ask[
     ask("an emergency report without its place", REPORT, reportWithoutPlace(cast.canary), block, {
       kind: "error",
       code: "invalid_content",
-      says: "place",
+      says: "incident.place",
     }),
     ask("a type that nobody handles", unknownType, { note: cast.canary }, block, {
       kind: "error",

@@ -14,7 +14,7 @@ export interface TableOptions {
 }
 
 const HEADINGS = { mark: "", where: "room", asked: "asked", took: "took", answer: "came back" };
-const WIDTHS = { mark: 4, where: 9, asked: 40, took: 7 };
+const WIDTHS = { mark: 4, where: 10, asked: 40, took: 7 };
 
 export class Table {
   readonly #output: Output;

@@ -36,6 +36,12 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export class Stream {
   #position = 0;
   readonly changes = new Changes();
+  readonly #anything: Changes;
+
+  /** @param anything is told of every change as well */
+  constructor(anything: Changes) {
+    this.#anything = anything;
+  }
 
   get position(): number {
     return this.#position;
@@ -44,7 +50,13 @@ export class Stream {
   /** Takes the next position. The caller stores its item before it yields, so that nobody who wakes can miss it. */
   advance(): number {
     this.#position += 1;
-    this.changes.notify();
+    this.touch();
     return this.#position;
+  }
+
+  /** Something changed that has no position of its own, such as how a key query is to be answered. */
+  touch(): void {
+    this.changes.notify();
+    this.#anything.notify();
   }
 }

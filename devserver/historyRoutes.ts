@@ -5,7 +5,7 @@ import { eventFilter } from "./eventFilter.ts";
 import { MatrixError, badParam, forbidden, notFound } from "./matrixError.ts";
 import type { ServerParts } from "./parts.ts";
 import type { Room, StoredEvent } from "./room.ts";
-import { param, type Router, type SignedInCall } from "./router.ts";
+import { Answer, param, type Router, type SignedInCall } from "./router.ts";
 import { positionOf, tokenOf } from "./tokens.ts";
 
 const ROOM = "/_matrix/client/v3/rooms/:roomId";
@@ -44,9 +44,13 @@ export function addHistoryRoutes(router: Router, parts: ServerParts): void {
     const from = call.query.get("from");
     const start = from === null ? (back ? stream.position : 0) : positionOf(from).stream;
     const related = new Set(room.references(eventId).filter((stored) => relates(stored, relType, eventType)));
-    const page = walk(room, call, { start, back, limit: limitOf(call, RELATIONS_LIMIT) }, (stored) => related.has(stored), [
-      ...related,
-    ]);
+    const page = walk(
+      room,
+      call,
+      { start, back, limit: limitOf(call, RELATIONS_LIMIT) },
+      (stored) => related.has(stored),
+      [...related],
+    );
     return {
       chunk: page.events.map((stored) => pageEvent(room, stored, call.session, now())),
       ...(page.more ? { next_batch: tokenOf(page.end) } : {}),
@@ -61,7 +65,7 @@ export function addHistoryRoutes(router: Router, parts: ServerParts): void {
     const room = readable(parts, call);
     const stored = room.event(param(call, "eventId"));
     if (stored === undefined || !room.visible(stored, call.session.userId)) throw notFound("Event not found.");
-    return { status: 200, body: pageEvent(room, stored, call.session, now()) };
+    return Answer.json(pageEvent(room, stored, call.session, now()));
   });
 
   router.on("GET", `${ROOM}/members`, (call) => {
@@ -110,7 +114,8 @@ function walk(
   const last = room.membership(userId) === "join" ? Infinity : lastSeen(room, userId);
   const events: StoredEvent[] = [];
   const step = back ? -1 : 1;
-  let index = among === room.events ? (back ? room.indexAfter(start) - 1 : room.indexAfter(start)) : back ? among.length - 1 : 0;
+  let index =
+    among === room.events ? (back ? room.indexAfter(start) - 1 : room.indexAfter(start)) : back ? among.length - 1 : 0;
   for (; index >= 0 && index < among.length; index += step) {
     const stored = among[index];
     if (stored === undefined) break;

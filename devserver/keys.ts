@@ -27,7 +27,7 @@ export class Keys {
 
   setMode(userId: string, mode: KeyQueryMode): void {
     this.#modes.set(userId, mode);
-    this.#stream.changes.notify();
+    this.#stream.touch();
   }
 
   mode(userId: string): KeyQueryMode {
@@ -57,6 +57,10 @@ export class Keys {
     for (const [keyId, key] of entries(body["fallback_keys"] ?? body["org.matrix.msc2732.fallback_keys"]))
       device.fallback.set(algorithmOf(keyId), { keyId, key, used: false });
     return { one_time_key_counts: this.counts(userId, deviceId) };
+  }
+
+  identity(userId: string, deviceId: string): JsonObject | null {
+    return this.#users.get(userId)?.get(deviceId)?.identity ?? null;
   }
 
   /** Unclaimed one-time keys by algorithm. As on Synapse `signed_curve25519` is named even at zero. */

@@ -1,5 +1,5 @@
 /** The judge's log: every accepted event and every request. Bots under test can't reach it; tests and the demo can. */
-import type { JsonValue } from "../src/protocol/json.ts";
+import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/json.ts";
 import type { Changes } from "./changes.ts";
 import type { StoredEvent } from "./room.ts";
 
@@ -31,6 +31,11 @@ export interface LoggedEvent {
   readonly index: number;
   readonly roomId: string;
   readonly eventId: string | null;
+  /** Type, sender and content of the event as accepted; null or empty where an injected event has none. */
+  readonly type: string | null;
+  readonly sender: string | null;
+  readonly content: JsonObject;
+  /** Server receive time, milliseconds since the Unix epoch. */
   readonly receivedAt: number;
   readonly deviceId: string | null;
   readonly txnId: string | null;
@@ -59,10 +64,14 @@ export class Observer {
 
   accepted(stored: StoredEvent): void {
     const { roomId, eventId, receivedAt, deviceId, txnId, original } = stored;
+    const { type, sender, content } = isJsonObject(original) ? original : {};
     this.#events.push({
       index: this.#events.length + 1,
       roomId,
       eventId,
+      type: typeof type === "string" ? type : null,
+      sender: typeof sender === "string" ? sender : null,
+      content: isJsonObject(content) ? content : {},
       receivedAt,
       deviceId,
       txnId,

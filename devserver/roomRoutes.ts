@@ -5,7 +5,7 @@ import { MatrixError, badJson, badParam, notFound } from "./matrixError.ts";
 import type { ServerParts } from "./parts.ts";
 import { requireJoined } from "./permissions.ts";
 import type { Draft, Room } from "./room.ts";
-import { jsonBody, param, type Answer, type Router, type SignedInCall } from "./router.ts";
+import { jsonBody, param, Answer, type Router, type SignedInCall } from "./router.ts";
 import { pageEvent } from "./clientEvent.ts";
 
 const V3 = "/_matrix/client/v3";
@@ -33,6 +33,10 @@ export function addRoomRoutes(router: Router, parts: ServerParts): void {
   };
   router.on("POST", `${V3}/join/:roomId`, join);
   router.on("POST", `${ROOM}/join`, join);
+  router.open("GET", `${V3}/directory/room/:alias`, (call) => ({
+    room_id: rooms.resolve(param(call, "alias")).id,
+    servers: [parts.serverName],
+  }));
   router.on("POST", `${V3}/knock/:roomId`, (call) => {
     const room = rooms.resolve(param(call, "roomId"));
     rooms.knock(room, call.session.userId, jsonBody(call, "allowed")["reason"]);
@@ -95,14 +99,14 @@ export function addRoomRoutes(router: Router, parts: ServerParts): void {
       const stored = room.state(param(call, "type"), call.params["stateKey"] ?? "");
       if (stored === undefined || room.withheld(stored, call.session.userId)) throw notFound("Event not found.");
       const content = isJsonObject(stored.current) ? stored.current["content"] : undefined;
-      return { status: 200, body: content ?? {} };
+      return Answer.json(content ?? {});
     });
   }
-  router.on("GET", `${ROOM}/state`, (call): Answer => {
+  router.on("GET", `${ROOM}/state`, (call) => {
     const room = roomOf(call);
     requireJoined(room, call.session.userId);
     const seen = room.allState().filter((stored) => !room.withheld(stored, call.session.userId));
-    return { status: 200, body: seen.map((stored) => pageEvent(room, stored, call.session, parts.now())) };
+    return Answer.json(seen.map((stored) => pageEvent(room, stored, call.session, parts.now())));
   });
 
   router.on("POST", `${ROOM}/receipt/:type/:eventId`, (call) => {

@@ -78,7 +78,8 @@ export class Rooms {
    * @throws MatrixError
    */
   send(room: Room, draft: Draft): string {
-    const transaction = draft.txnId === undefined ? null : [draft.sender, draft.deviceId, room.id, draft.txnId].join("\u0000");
+    const transaction =
+      draft.txnId === undefined ? null : [draft.sender, draft.deviceId, room.id, draft.txnId].join("\u0000");
     const known = transaction === null ? undefined : this.#sent.get(transaction);
     if (known !== undefined) return known;
     requireSend(room, draft.sender, draft.type, draft.stateKey !== undefined);
@@ -92,6 +93,10 @@ export class Rooms {
   /** The transaction's event, if this device has sent it before. */
   known(room: Room, userId: string, deviceId: string, txnId: string): string | undefined {
     return this.#sent.get([userId, deviceId, room.id, txnId].join("\u0000"));
+  }
+
+  forgetTransactions(): void {
+    this.#sent.clear();
   }
 
   /** @throws MatrixError 403 */

@@ -3,11 +3,20 @@ import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/j
 import type { Session } from "./accounts.ts";
 import { MatrixError, badJson } from "./matrixError.ts";
 
-export interface Answer {
+/** An answer other than 200 with a JSON object. */
+export class Answer {
   readonly status: number;
-  /** A string is written as it is; anything else as JSON. */
-  readonly body: JsonValue;
-  readonly raw?: string;
+  /** The body's exact text. */
+  readonly text: string;
+
+  constructor(status: number, text: string) {
+    this.status = status;
+    this.text = text;
+  }
+
+  static json(value: JsonValue): Answer {
+    return new Answer(200, JSON.stringify(value));
+  }
 }
 
 export interface Call {
@@ -31,8 +40,7 @@ export type Match =
   | { readonly kind: "signedIn"; readonly handler: Handler; readonly params: Record<string, string> };
 
 type Route = { readonly method: string; readonly pattern: RegExp; readonly names: readonly string[] } & (
-  | { readonly kind: "open"; readonly handler: OpenHandler }
-  | { readonly kind: "signedIn"; readonly handler: Handler }
+  { readonly kind: "open"; readonly handler: OpenHandler } | { readonly kind: "signedIn"; readonly handler: Handler }
 );
 
 export class Router {
@@ -84,10 +92,6 @@ export function param(call: Call, name: string): string {
   const value = call.params[name];
   if (value === undefined) throw new Error(`The route has no parameter ${name}.`);
   return value;
-}
-
-export function isAnswer(result: Answer | JsonObject): result is Answer {
-  return typeof result["status"] === "number" && "body" in result;
 }
 
 function compile(path: string): { pattern: RegExp; names: string[] } {

@@ -46,7 +46,10 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
       return {};
     });
     router.on("GET", path, (call) => {
-      const datum = accounts.existing(own(call)).data.get(call.params["roomId"] ?? "")?.get(param(call, "type"));
+      const datum = accounts
+        .existing(own(call))
+        .data.get(call.params["roomId"] ?? "")
+        ?.get(param(call, "type"));
       if (datum === undefined) throw new MatrixError(404, "M_NOT_FOUND", "Account data not found");
       return datum.content;
     });

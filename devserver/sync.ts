@@ -48,7 +48,7 @@ export class Sync {
     const waiting = this.#raw.get(userId) ?? [];
     waiting.push(raw);
     this.#raw.set(userId, waiting);
-    this.#parts.stream.changes.notify();
+    this.#parts.stream.touch();
   }
 
   /** Waits up to the query's `timeout` for news. @throws MatrixError */
@@ -83,11 +83,12 @@ export class Sync {
       now: now(),
     });
     const messages = toDevice.after(userId, deviceId, since?.toDevice ?? 0);
-    const data = accounts.dataSince(userId, "", since?.stream ?? 0).filter((event) => filter.accountData.accepts(event));
+    const data = accounts
+      .dataSince(userId, "", since?.stream ?? 0)
+      .filter((event) => filter.accountData.accepts(event));
     const lists = since === null ? null : this.#deviceLists(userId, since.stream, upTo);
     const unused = keys.unusedFallback(userId, deviceId);
-    const news =
-      Object.keys(roomsBody).length > 0 || messages.events.length > 0 || data.length > 0 || lists !== null;
+    const news = Object.keys(roomsBody).length > 0 || messages.events.length > 0 || data.length > 0 || lists !== null;
     return {
       news,
       body: {
@@ -133,8 +134,6 @@ export class Sync {
         } else if (before) maybeLeft.add(member);
     }
     for (const member of moved) if (shared.has(member)) changed.add(member);
-    // A user's own join is no news about their devices.
-    if (!moved.has(userId)) changed.delete(userId);
     return {
       changed: [...changed],
       left: [...maybeLeft].filter((member) => !shared.has(member) && member !== userId),

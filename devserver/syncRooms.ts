@@ -34,7 +34,12 @@ type Section = Record<string, JsonObject>;
 
 /** @returns `rooms` of a sync response; sections without a room are left out, as Synapse does */
 export function syncRooms(rooms: Rooms, accounts: Accounts, question: RoomsQuestion): JsonObject {
-  const sections: Record<"join" | "invite" | "leave" | "knock", Section> = { join: {}, invite: {}, leave: {}, knock: {} };
+  const sections: Record<"join" | "invite" | "leave" | "knock", Section> = {
+    join: {},
+    invite: {},
+    leave: {},
+    knock: {},
+  };
   const { viewer, since, filter } = question;
   for (const room of rooms.of(viewer.userId)) {
     if (!filter.acceptsRoom(room.id)) continue;
@@ -47,7 +52,8 @@ export function syncRooms(rooms: Rooms, accounts: Accounts, question: RoomsQuest
       }
       case "invite":
       case "knock":
-        if (since === null || move.changed) sections[move.membership][room.id] = pending(room, move.membership, question);
+        if (since === null || move.changed)
+          sections[move.membership][room.id] = pending(room, move.membership, question);
         break;
       default:
         if (since === null ? filter.includeLeave && !room.forgotten(viewer.userId) : move.changed)
@@ -77,7 +83,9 @@ function joinedRoom(room: Room, accounts: Accounts, move: Move, question: RoomsQ
   const whole = from === 0 || question.fullState;
   const batch = timeline(room, from, upTo, question);
   const state = stateBetween(room, whole ? 0 : from, upTo, batch, question);
-  const accountData = accounts.dataSince(viewer.userId, room.id, from).filter((event) => filter.accountData.accepts(event));
+  const accountData = accounts
+    .dataSince(viewer.userId, room.id, from)
+    .filter((event) => filter.accountData.accepts(event));
   if (!whole && batch.events.length === 0 && state.length === 0 && accountData.length === 0) return null;
   return {
     timeline: timelineBody(room, batch, batch.limited || (move.newlyJoined && since !== null), question),

@@ -32,7 +32,7 @@ export class ToDevice {
     if (queue.held === null) queue.waiting.push({ position: this.#stream.advance(), event });
     else {
       queue.held.push(event);
-      this.#stream.changes.notify();
+      this.#stream.touch();
     }
   }
 
@@ -51,6 +51,10 @@ export class ToDevice {
       events: page.map((queued) => queued.event),
       upTo: waiting.length > AT_MOST && last !== undefined ? last.position : this.#stream.position,
     };
+  }
+
+  pending(userId: string, deviceId: string): readonly JsonObject[] {
+    return this.#queue(userId, deviceId).waiting.map((queued) => queued.event);
   }
 
   /** From now on messages for the device are kept back until `release`. */

@@ -12,12 +12,13 @@ import { availableParallelism } from "node:os";
 import { delimiter, dirname, join, relative } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
+import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 
 const root = join(import.meta.dirname, "..");
 const suites = ["unit", "integration", "crash"];
 /** For one file: far above what any of them needs, far below what a person would wait for a hang. */
-const fileTimeoutMs = 300_000;
+const fileLimitMs = 300_000;
 /** What a process that is just ending may take to go. */
 const farewellMs = 2_000;
 const insideVariable = "DOCKET_TEST_RUNNER";
@@ -47,14 +48,18 @@ function membersOf(group: number): string[] {
 
 /** Starts the runner in its own process group; afterwards nothing of the group is alive. */
 async function superviseRunner(): Promise<number> {
-  const env: NodeJS.ProcessEnv = { ...process.env, [insideVariable]: "1" };
+  const env: NodeJS.ProcessEnv = {
+    ...process.env,
+    [insideVariable]: "1",
+    DOCKET_TEST_FILE_LIMIT_MS: String(fileLimitMs),
+  };
   env["PATH"] = `${dirname(process.execPath)}${delimiter}${env["PATH"] ?? ""}`;
   delete env["NODE_TEST_CONTEXT"]; // set when a test runs this script; the runner would then report to nobody
   const child = spawn(process.execPath, [import.meta.filename, ...process.argv.slice(2)], {
     cwd: root,
     env,
     detached: true,
-    stdio: ["ignore", "inherit", "inherit"],
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
   const group = child.pid;
   if (group === undefined) throw new Error("the test runner did not start: is there memory left?");
@@ -108,6 +113,9 @@ function selectFiles(filters: readonly string[]): string[] {
 }
 
 async function runTests(options: Options): Promise<number> {
+  // The supervisor is gone, perhaps killed: nothing of this run shall outlive it.
+  process.once("disconnect", () => process.kill(-process.pid, "SIGKILL"));
+  process.channel?.unref();
   const files = selectFiles(options.filters);
   if (files.length === 0) {
     console.log(
@@ -122,7 +130,7 @@ async function runTests(options: Options): Promise<number> {
     cwd: root,
     files: files.map((file) => join(root, file)),
     concurrency: Math.max(2, availableParallelism()),
-    timeout: fileTimeoutMs,
+    execArgv: ["--import", pathToFileURL(join(import.meta.dirname, "fileTimeLimit.ts")).href],
     ...(options.namePatterns.length > 0 && { testNamePatterns: [...options.namePatterns] }),
   });
   stream.on("test:pass", ({ name, file, skip, todo, details }) => {

@@ -6,12 +6,12 @@
  */
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
-import type { OwnIdentity } from "./crypto/cryptoEngine.ts";
+import type { CryptoEngine } from "./crypto/cryptoEngine.ts";
 
 import { createCryptoEngine } from "./crypto/engine.ts";
 import { KeyStore, type KeyStoreHooks } from "./crypto/keyStore.ts";
 import { cryptoLibraryVersion } from "./crypto/libraryVersion.ts";
-import { Cancelled, type CryptoPanicked, type StoreFailed } from "./errors.ts";
+import { Cancelled } from "./errors.ts";
 import type { Registry } from "./handlers/registry.ts";
 import { Database } from "./journal/database.ts";
 import { requireFreeSpace } from "./journal/diskSpace.ts";
@@ -22,7 +22,7 @@ import { MessageIndexes } from "./journal/messageIndexes.ts";
 import { Outbox } from "./journal/outbox.ts";
 import { claimOwnership } from "./journal/ownership.ts";
 import { RoomStates } from "./journal/roomStates.ts";
-import { Lifecycle, type Service } from "./lifecycle.ts";
+import { Lifecycle, supervise, type Service } from "./lifecycle.ts";
 import type { Logger } from "./logging.ts";
 import { DocketClient } from "./matrix/client.ts";
 import type { ServerVersions } from "./matrix/homeserver.ts";
@@ -47,13 +47,24 @@ export interface BotPorts {
   /** Told once or more, of errors that the bot can't go on with; the caller stops it. */
   readonly onFailure: (error: unknown) => void;
   /** Must end the process at once, synchronously: memory is ahead of disk, or can't be trusted any more. */
-  readonly onFatal: (error: StoreFailed | CryptoPanicked) => never;
+  readonly onFatal: (error: Error) => never;
   /** For tests that kill the process at a certain commit. */
   readonly keyStoreHooks?: KeyStoreHooks;
 }
 
 export interface Bot extends Service {
   readonly metrics: Metrics;
+}
+
+/** What the stages stand on. */
+interface Foundation {
+  readonly database: Database;
+  readonly homeserver: DocketClient;
+  readonly engine: CryptoEngine;
+  readonly rooms: RoomStates;
+  readonly invites: Invites;
+  readonly outbox: Outbox;
+  readonly inbox: Inbox;
 }
 
 /** @param config checked; its handlers are in `ports.registry` */
@@ -95,32 +106,54 @@ export function createBot(config: Config, ports: BotPorts): Bot {
       ...(ports.keyStoreHooks === undefined ? {} : { hooks: ports.keyStoreHooks }),
     });
     opened.push(() => keyStore.close());
-    const engine = await createCryptoEngine({ userId, deviceId, homeserver: client, keyStore, clock, log, onFatal });
-    opened.push(() => engine.stop());
-    await engine.start();
-
-    const services = new Lifecycle(stages(database, client, engine, versions), log);
-    opened.push(() => services.stop());
-    if (stopping.signal.aborted) return;
-    await services.start();
-    log.info({ userId, deviceId, homeserver: config.homeserver, handlers: config.handlers.length }, "Docket is running");
-  }
-
-  function stages(
-    database: Database,
-    homeserver: DocketClient,
-    engine: Awaited<ReturnType<typeof createCryptoEngine>>,
-    versions: ServerVersions,
-  ): (readonly [string, Service])[] {
-    const own: OwnIdentity = engine.identity;
+    keyStore.install();
     const rooms = new RoomStates(database);
     const invites = new Invites(database, clock);
     const outbox = new Outbox(database, clock);
-    const inbox = new Inbox({ database, clock, rooms, gaps: new Gaps(database), invites, outbox, ownUser: own.userId });
+    const inbox = new Inbox({ database, clock, rooms, gaps: new Gaps(database), invites, outbox, ownUser: userId });
+    const engine = await createCryptoEngine({
+      userId,
+      deviceId,
+      homeserver: client,
+      keyStore,
+      clock,
+      log,
+      onFatal,
+      onNewSessions: (sessions) => void supervise(inbox.unpark(sessions), onFailure),
+    });
+    opened.push(() => engine.stop());
+    await engine.start();
+
+    const services = new Lifecycle(
+      stages({ database, homeserver: client, engine, rooms, invites, outbox, inbox }, versions),
+      log,
+    );
+    opened.push(() => services.stop());
+    if (stopping.signal.aborted) return;
+    await services.start();
+    log.info(
+      { userId, deviceId, homeserver: config.homeserver, handlers: config.handlers.length },
+      "Docket is running",
+    );
+  }
+
+  function stages(
+    { database, homeserver, engine, rooms, invites, outbox, inbox }: Foundation,
+    versions: ServerVersions,
+  ): (readonly [string, Service])[] {
+    const own = engine.identity;
     const recorder = new Recorder(new RecordStore(database, clock), config.record.types);
     const policy = { ...config.responses, plainInEncryptedRoom: config.encryption.plainInEncryptedRoom };
     const judge = new Judge({ own, policy, registry: ports.registry, rooms, clock });
-    const receiver = new Intake({ inbox, engine, clock, log, metrics, ownUser: own.userId, limit: config.limits.inbox });
+    const receiver = new Intake({
+      inbox,
+      engine,
+      clock,
+      log,
+      metrics,
+      ownUser: own.userId,
+      limit: config.limits.inbox,
+    });
     const shared = { inbox, engine, rooms, recorder, judge, clock, log, metrics, onFailure };
     return [
       [
@@ -135,7 +168,20 @@ export function createBot(config: Config, ports: BotPorts): Bot {
           onFailure,
         }),
       ],
-      ["sender", new Sender({ outbox, rooms, engine, homeserver, clock, log, metrics, onFailure, sendMarginMs: policy.sendMarginMs })],
+      [
+        "sender",
+        new Sender({
+          outbox,
+          rooms,
+          engine,
+          homeserver,
+          clock,
+          log,
+          metrics,
+          onFailure,
+          sendMarginMs: policy.sendMarginMs,
+        }),
+      ],
       ["worker", new Worker({ ...shared, limits: config.limits })],
       [
         "decryptor",
@@ -145,7 +191,10 @@ export function createBot(config: Config, ports: BotPorts): Bot {
           parking: { waitMs: config.encryption.waitForKeysMs, max: config.limits.parked },
         }),
       ],
-      ["invitations", new Invitations({ invites, homeserver, accepts: invitePolicy(config.invites.accept), clock, log, onFailure })],
+      [
+        "invitations",
+        new Invitations({ invites, homeserver, accepts: invitePolicy(config.invites.accept), clock, log, onFailure }),
+      ],
       [
         "sync",
         new SyncLoop({

@@ -82,7 +82,13 @@ export class ServerRefused extends DocketError {
 
   constructor(
     message: string,
-    details: { status: number; errcode: string | null; retryAfterMs?: number | null; tokenRefused?: boolean; cause?: unknown },
+    details: {
+      status: number;
+      errcode: string | null;
+      retryAfterMs?: number | null;
+      tokenRefused?: boolean;
+      cause?: unknown;
+    },
   ) {
     super(message, { cause: details.cause });
     this.status = details.status;

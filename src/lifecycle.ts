@@ -46,7 +46,10 @@ export class Lifecycle implements Service {
       try {
         await service.stop();
       } catch (error) {
-        this.log.error({ service: name, code: error instanceof Error ? error.name : "UNKNOWN" }, "a service did not stop cleanly");
+        this.log.error(
+          { service: name, code: error instanceof Error ? error.name : "UNKNOWN" },
+          "a service did not stop cleanly",
+        );
       }
     }
   }

@@ -21,7 +21,15 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
  * @param destination where lines go; one JSON object a line
  */
 export function createLogger(level: LogLevel, destination: DestinationStream): Logger {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } }, destination);
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  );
 }
 
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };

@@ -1,6 +1,6 @@
 /**
  * The independent sender's own HTTP: Node's fetch, the client-server API, and nothing of the bot's client.
- * It waits as the server asks after a 429, and throws `HttpRefused` for every other answer that is not 2xx.
+ * It waits as the server asks after a 429, repeats a GET or PUT once or twice when the connection is lost, and throws `HttpRefused` for every other answer that is not 2xx.
  */
 import type { JsonObject, JsonValue } from "../../src/protocol/json.ts";
 
@@ -26,6 +26,8 @@ export interface HttpCall {
 
 /** Attempts for one call that is answered with 429. */
 const MAX_ATTEMPTS = 20;
+/** Attempts for one call whose connection is lost before an answer. */
+const MAX_LOST = 3;
 
 export class MatrixHttp {
   readonly baseUrl: string;
@@ -50,6 +52,7 @@ export class MatrixHttp {
     const url = `${this.baseUrl}${path}${query === "" ? "" : `?${query}`}`;
     for (let attempt = 1; ; attempt += 1) {
       const timeout = AbortSignal.timeout(call.timeoutMs ?? 30_000);
+      const signal = call.signal === undefined ? timeout : AbortSignal.any([call.signal, timeout]);
       const response = await fetch(url, {
         method,
         headers: {
@@ -57,8 +60,13 @@ export class MatrixHttp {
           ...(call.body === undefined ? {} : { "content-type": "application/json" }),
         },
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-        signal: call.signal === undefined ? timeout : AbortSignal.any([call.signal, timeout]),
+        signal,
+      }).catch((error: unknown) => {
+        // A connection that was kept alive and has died: what can be repeated without harm is.
+        if (method === "POST" || signal.aborted || attempt >= MAX_LOST) throw error;
+        return null;
       });
+      if (response === null) continue;
       const text = await response.text();
       if (response.ok) return JSON.parse(text) as JsonObject;
       const refusal = parseObject(text);

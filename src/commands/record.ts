@@ -1,61 +1,87 @@
-/** `docket record show EVENT_ID` and `docket record list`: reads the record, beside a bot that may be running. */
+/** `docket record`: reads the record, beside a bot that may be running. */
+import { InvalidArgumentError, type Command } from "commander";
 import { systemClock } from "../clock.ts";
-import type { Config } from "../config/config.ts";
+import { loadConfig } from "../config/loadConfig.ts";
+import { ExitCode } from "../errors.ts";
 import { Database } from "../journal/database.ts";
 import type { EventId, RoomId } from "../protocol/ids.ts";
 import type { RecordEntry } from "../record/record.ts";
 import { RecordStore } from "../record/recordStore.ts";
+import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
 
 const PAGE = 500;
-/** The command's own results: nothing found. */
+/** The command's own result: there is no such event. */
 const NOT_FOUND = 1;
 
-/**
- * Prints one entry as JSON, clear text included.
- * @returns 0, or 1 where the record has no such event
- * @throws DataDirectoryRefused there is no database yet, or it is of another version
- */
-export async function recordShow(
-  config: Pick<Config, "data">,
-  eventId: string,
-  print: (line: string) => void,
-  printError: (line: string) => void,
-): Promise<number> {
-  return withRecord(config, async (record) => {
+export function addRecord(program: Command, context: CommandContext, run: RunCommand): void {
+  const record = program
+    .command("record")
+    .summary("read the record")
+    .description("Reads the record, beside a bot that may be running.");
+  record
+    .command("show")
+    .summary("print one event")
+    .description(
+      "Prints one event of the record as JSON, clear text included. Exits 1 where the record does not have it.",
+    )
+    .argument("<event-id>", "such as '$abc'; in quotes, or the shell takes it for a variable")
+    .option("-c, --config <file>", "the configuration file", defaultConfigFile)
+    .action((eventId: string, options: { config: string }) => run(() => show(eventId, options.config, context)));
+  record
+    .command("list")
+    .summary("list what was recorded")
+    .description("Prints one line for each recorded event, oldest first: entry, time, room, sender, type, event ID.")
+    .option("-c, --config <file>", "the configuration file", defaultConfigFile)
+    .option("--room <room-id>", "only this room")
+    .option("--limit <number>", "so many entries at most", wholeNumber)
+    .option("--json", "whole entries as JSON lines, clear text included")
+    .action((options: ListOptions) => run(() => list(options, context)));
+}
+
+interface ListOptions {
+  readonly config: string;
+  readonly room?: string;
+  readonly limit?: number;
+  readonly json?: boolean;
+}
+
+async function show(eventId: string, configFile: string, context: CommandContext): Promise<CommandResult> {
+  return withRecord(configFile, context, async (record) => {
     const entry = await record.find(eventId as EventId);
     if (entry === null) {
-      printError(`The record has no event ${eventId}. \`docket record list\` shows what it has.`);
+      context.stderr.write(
+        `docket: the record has no event ${printable(eventId)}. \`docket record list\` shows what it has.\n`,
+      );
       return NOT_FOUND;
     }
-    print(JSON.stringify(entry, null, 2));
-    return 0;
+    context.stdout.write(`${JSON.stringify(entry, null, 2)}\n`);
+    return ExitCode.ok;
   });
 }
 
-/**
- * Prints one line for each entry, oldest first: its number, time, room, sender, type and event ID; or JSON lines.
- * @param selection.limit entries at most; null for all
- */
-export async function recordList(
-  config: Pick<Config, "data">,
-  selection: { room: string | null; json: boolean; limit: number | null },
-  print: (line: string) => void,
-): Promise<number> {
-  return withRecord(config, async (record) => {
-    let after = 0;
-    let left = selection.limit ?? Number.POSITIVE_INFINITY;
-    for (;;) {
-      const page = record.list({ after, roomId: selection.room as RoomId | null, max: Math.min(PAGE, left) });
-      for (const entry of page) print(selection.json ? JSON.stringify(entry) : line(entry));
-      left -= page.length;
+async function list(options: ListOptions, context: CommandContext): Promise<CommandResult> {
+  return withRecord(options.config, context, async (record) => {
+    const roomId = (options.room ?? null) as RoomId | null;
+    let left = options.limit ?? Number.POSITIVE_INFINITY;
+    for (let after = 0; left > 0;) {
+      const page = record.list({ after, roomId, max: Math.min(PAGE, left) });
+      for (const entry of page)
+        context.stdout.write(`${options.json === true ? JSON.stringify(entry) : line(entry)}\n`);
       const last = page.at(-1);
-      if (last === undefined || left <= 0) return 0;
+      if (last === undefined) break;
+      left -= page.length;
       after = last.entry;
     }
+    return ExitCode.ok;
   });
 }
 
-async function withRecord<T>(config: Pick<Config, "data">, work: (record: RecordStore) => Promise<T>): Promise<T> {
+async function withRecord(
+  configFile: string,
+  context: CommandContext,
+  work: (record: RecordStore) => Promise<CommandResult>,
+): Promise<CommandResult> {
+  const config = await loadConfig(configFile, context);
   const database = Database.openReadOnly(config.data.directory);
   try {
     return await work(new RecordStore(database, systemClock));
@@ -64,19 +90,30 @@ async function withRecord<T>(config: Pick<Config, "data">, work: (record: Record
   }
 }
 
-/** Identifiers and types come from strangers: control characters must not reach a terminal. */
 function line(entry: RecordEntry): string {
   const { original, clear } = entry;
   const type = clear.kind === "clear" ? clear.type : `${original.type} (${clear.reason})`;
-  const notes = [entry.replayOf === null ? "" : " replay", entry.decryptedLaterAt === null ? "" : " decrypted later"].join("");
+  const notes = [
+    entry.replayOf === null ? "" : " (replay)",
+    entry.decryptedLaterAt === null ? "" : " (decrypted later)",
+  ];
   const fields = [
-    String(entry.entry),
+    entry.entry,
     new Date(entry.recordedAt).toISOString(),
     original.room_id,
     original.sender,
-    type + notes,
+    type + notes.join(""),
     original.event_id,
   ];
-  // eslint-disable-next-line no-control-regex
-  return fields.join("  ").replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, "\u{fffd}");
+  return printable(fields.join("  "));
+}
+
+/** Identifiers and types come from strangers: control and direction characters must not reach a terminal. */
+function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, "\u{fffd}");
+}
+
+function wholeNumber(text: string): number {
+  if (!/^[1-9]\d{0,9}$/.test(text)) throw new InvalidArgumentError("It must be a whole number, 1 or more.");
+  return Number(text);
 }

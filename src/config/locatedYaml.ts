@@ -138,7 +138,8 @@ class Walk {
 
   private readKey(pair: Pair<Node | null, Node | null>, map: Node, path: YamlPath): string | null {
     const offset = pair.key?.range?.[0] ?? pair.value?.range?.[0] ?? map.range?.[0] ?? 0;
-    if (!isScalar(pair.key) || pair.key.value === null || pair.key.value === undefined) {
+    const name: unknown = isScalar(pair.key) ? pair.key.value : null;
+    if (typeof name !== "string" && typeof name !== "number" && typeof name !== "boolean") {
       this.report(
         path,
         offset,
@@ -147,7 +148,7 @@ class Walk {
       );
       return null;
     }
-    const key = String(pair.key.value);
+    const key = String(name);
     if (key === "<<" || key === "__proto__") {
       this.report(
         path,

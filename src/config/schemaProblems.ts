@@ -45,7 +45,7 @@ interface Told {
 
 /** @param issues what `safeParse` returned for the whole document */
 export function schemaProblems(issues: readonly z.core.$ZodIssue[], context: ProblemContext): ConfigProblem[] {
-  const flat = (issues as readonly Issue[]).flatMap((issue) => flatten(issue, context));
+  const flat = (issues as readonly Issue[]).flatMap(flatten);
   const renamed = new Set<string>();
   for (const issue of flat) {
     for (const key of issue.keys ?? []) {
@@ -57,7 +57,7 @@ export function schemaProblems(issues: readonly z.core.$ZodIssue[], context: Pro
 }
 
 /** Of a union's branches the one that got furthest is what was meant. */
-function flatten(issue: Issue, context: ProblemContext): Issue[] {
+function flatten(issue: Issue): Issue[] {
   if (issue.code !== "invalid_union" || issue.errors === undefined || issue.errors.length === 0) return [issue];
   const rank = (branch: readonly Issue[]): number =>
     branch.some((inner) => inner.path.length === 0 && inner.code === "invalid_type") ? 1 : 0;
@@ -73,7 +73,7 @@ function flatten(issue: Issue, context: ProblemContext): Issue[] {
       },
     ];
   }
-  return best.flatMap((inner) => flatten({ ...inner, path: [...issue.path, ...inner.path] }, context));
+  return best.flatMap((inner) => flatten({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
 function tell(issue: Issue, context: ProblemContext, renamed: ReadonlySet<string>): Told[] {

@@ -16,7 +16,7 @@ export interface Place {
 export interface ParsedYaml {
   readonly document: Document.Parsed;
   /** Line and column in the source of an offset in the document. */
-  placeOf(offset: number): Place;
+  readonly placeOf: (offset: number) => Place;
   readonly problems: readonly Omit<ConfigProblem, "file">[];
   /** Keys that stood in what was blanked out: nobody should be told that they are missing. */
   readonly lostKeys: ReadonlySet<string>;
@@ -79,7 +79,7 @@ interface Untabbed {
   /** As many lines as the source, with spaces for the tabs that lines begin with. */
   readonly text: string;
   /** The place in the source of an offset in `text`. */
-  placeOf(offset: number): Place;
+  readonly placeOf: (offset: number) => Place;
 }
 
 /** Tabs at the start of a line: the commonest mistake that a screen does not show. Reported once for the file. */
@@ -106,7 +106,7 @@ function withoutTabs(source: string, problems: Found[]): Untabbed {
     problems.push({
       line: first,
       column: 1,
-      path: "",
+      path: pathByIndentation(text, lines.lineStarts[first - 1] ?? 0),
       message: `found a tab as indentation${also}, expected spaces`,
       hint: "YAML does not allow tabs there; set your editor to insert two spaces.",
     });

@@ -38,13 +38,7 @@ export interface Decrypted {
 }
 
 export type UndecryptableReason =
-  | "no_session"
-  | "unknown_index"
-  | "withheld"
-  | "malformed"
-  | "unsupported_algorithm"
-  | "untrusted"
-  | "failed";
+  "no_session" | "unknown_index" | "withheld" | "malformed" | "unsupported_algorithm" | "untrusted" | "failed";
 
 export interface Undecryptable {
   readonly kind: "undecryptable";

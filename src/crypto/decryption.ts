@@ -27,7 +27,8 @@ export async function decryptEvent(machine: Machine, event: RawEvent): Promise<D
   const { algorithm, ciphertext, session_id: sessionId } = event.content;
   const named = typeof sessionId === "string" ? sessionId : null;
   if (event.type !== "m.room.encrypted") return undecryptable("malformed", named);
-  if (algorithm !== MEGOLM) return undecryptable(typeof algorithm === "string" ? "unsupported_algorithm" : "malformed", named);
+  if (algorithm !== MEGOLM)
+    return undecryptable(typeof algorithm === "string" ? "unsupported_algorithm" : "malformed", named);
   const messageIndex = typeof ciphertext === "string" ? messageIndexOf(ciphertext) : null;
   if (named === null || messageIndex === null) return undecryptable("malformed", named);
   try {
@@ -47,7 +48,11 @@ export async function decryptEvent(machine: Machine, event: RawEvent): Promise<D
   }
 }
 
-function readDecrypted(decrypted: DecryptedRoomEvent, sessionId: string, messageIndex: number): Decrypted | Undecryptable {
+function readDecrypted(
+  decrypted: DecryptedRoomEvent,
+  sessionId: string,
+  messageIndex: number,
+): Decrypted | Undecryptable {
   const clear = JSON.parse(decrypted.event) as JsonValue;
   const trust = readTrust(decrypted);
   decrypted.free();
@@ -58,28 +63,27 @@ function readDecrypted(decrypted: DecryptedRoomEvent, sessionId: string, message
 }
 
 function readTrust(decrypted: DecryptedRoomEvent): SenderTrust {
-  const shield = decrypted.shieldState(true);
-  const level = trustLevel(shield);
-  shield.free();
+  const [strict, lax] = [decrypted.shieldState(true), decrypted.shieldState(false)];
+  const level = trustLevel(strict, lax);
+  strict.free();
+  lax.free();
   const device = level === "unknown_device" ? undefined : decrypted.senderDevice;
   const deviceId = device === undefined ? null : (device.toString() as DeviceId);
   device?.free();
   return { deviceId, level };
 }
 
-/** Strict shields: every doubt shows. */
-export function trustLevel(shield: Pick<ShieldState, "color" | "code">): SenderTrust["level"] {
-  if (shield.color === ShieldColor.None) return "verified";
-  switch (shield.code) {
-    // The owner signed the device; that the owner's identity is new or has changed is another matter.
-    case ShieldStateCode.UnverifiedIdentity:
-    case ShieldStateCode.VerificationViolation:
-      return "cross_signed";
-    case ShieldStateCode.UnsignedDevice:
-      return "unsigned_device";
-    default:
-      return "unknown_device";
-  }
+type Shield = Pick<ShieldState, "color" | "code">;
+
+/**
+ * The library tells its findings in the form of two shields only. The strict one says whether there is any doubt at all, and
+ * has one code for several; the lax one tells them apart, and is silent about an owner whom nobody verified.
+ */
+export function trustLevel(strict: Shield, lax: Shield): SenderTrust["level"] {
+  if (strict.color === ShieldColor.None) return "verified";
+  // The owner signed the device; that the owner's identity was never verified, or has changed, is another matter.
+  if (lax.color === ShieldColor.None || lax.code === ShieldStateCode.VerificationViolation) return "cross_signed";
+  return lax.code === ShieldStateCode.UnsignedDevice ? "unsigned_device" : "unknown_device";
 }
 
 function readFailure(error: MegolmDecryptionError, sessionId: string): Undecryptable {

@@ -126,7 +126,15 @@ class Engine implements CryptoEngine {
       signal,
       onFailure: (error) => this.upkeep.noteFailure(error),
     });
-    this.upkeep = new KeyUpkeep({ requests: this.requests, claims, devices: this.devices, clock, log, signal, onFatal });
+    this.upkeep = new KeyUpkeep({
+      requests: this.requests,
+      claims,
+      devices: this.devices,
+      clock,
+      log,
+      signal,
+      onFatal,
+    });
     this.rooms = new RoomEncryption({
       machine,
       homeserver,
@@ -229,7 +237,9 @@ class Engine implements CryptoEngine {
 /** A reception that failed half-way can't be repeated in this process: the library's memory is ahead of the disk. */
 function asFatal(error: unknown): Error {
   if (error instanceof Error) return error;
-  return new CryptoPanicked("The crypto library refused a sync; what is on disk is whole. Start again.", { cause: error });
+  return new CryptoPanicked("The crypto library refused a sync; what is on disk is whole. Start again.", {
+    cause: error,
+  });
 }
 
 function libraryNames(users: readonly string[]): string[] {
@@ -261,5 +271,7 @@ function readRoomKey(processed: { type: ProcessedToDeviceEventType; rawEvent: st
 }
 
 function distinct(sessions: readonly SessionRef[]): SessionRef[] {
-  return [...new Map(sessions.map((session) => [JSON.stringify([session.roomId, session.sessionId]), session])).values()];
+  return [
+    ...new Map(sessions.map((session) => [JSON.stringify([session.roomId, session.sessionId]), session])).values(),
+  ];
 }

@@ -105,7 +105,10 @@ export class MemberDevices {
 
   /** What to tell a caller whom our own homeserver left without any answer. */
   get failure(): Error {
-    return this.lastFailure ?? new ServerUnreachable("The members' devices could not be queried in time.", { doubtful: false });
+    return (
+      this.lastFailure ??
+      new ServerUnreachable("The members' devices could not be queried in time.", { doubtful: false })
+    );
   }
 
   /**
@@ -186,7 +189,11 @@ export class MemberDevices {
       this.silent.set(user, { failures, notBefore: now + pauseMs });
     }
     const users = Object.keys(part).length;
-    if (users > 0) this.options.log.warn({ users, reason: "no_answer" }, "device lists could not be downloaded; they will be asked for again");
+    if (users > 0)
+      this.options.log.warn(
+        { users, reason: "no_answer" },
+        "device lists could not be downloaded; they will be asked for again",
+      );
   }
 
   /** Our own homeserver failed, which says nothing about these users: the background repeats the query after its own pause. */

@@ -44,7 +44,9 @@ export class OutgoingRequests {
 
   /** Tries everything that the library wants to send now. Never rejects for a server's failure. */
   async sendAll(): Promise<void> {
-    await (await this.pass()).all;
+    await (
+      await this.pass()
+    ).all;
   }
 
   /**
@@ -54,11 +56,11 @@ export class OutgoingRequests {
    */
   async refreshDevices(maxWaitMs: number, signal: AbortSignal): Promise<boolean> {
     const waited = new AbortController();
-    const sleep = this.options.clock
-      .sleep(maxWaitMs, AbortSignal.any([signal, waited.signal]))
-      .then(() => false);
+    const sleep = this.options.clock.sleep(maxWaitMs, AbortSignal.any([signal, waited.signal])).then(() => false);
     const pass = (async () => {
-      await (await this.pass()).queries;
+      await (
+        await this.pass()
+      ).queries;
       return true;
     })();
     try {

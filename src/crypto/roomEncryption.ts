@@ -8,7 +8,12 @@
  * and the sync never wait for this room's requests. A room key share goes out under its own transaction ID and counts as
  * shared only after the server's answer; after a kill the library hands the same one out again.
  */
-import { RequestType, RoomId as LibraryRoomId, UserId as LibraryUserId, type ToDeviceRequest } from "@matrix-org/matrix-sdk-crypto-wasm";
+import {
+  RequestType,
+  RoomId as LibraryRoomId,
+  UserId as LibraryUserId,
+  type ToDeviceRequest,
+} from "@matrix-org/matrix-sdk-crypto-wasm";
 import { ServerUnreachable } from "../errors.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import type { UserId } from "../protocol/ids.ts";
@@ -137,11 +142,7 @@ export class RoomEncryption {
     );
   }
 
-  private async send(
-    roomId: string,
-    shares: readonly Share[],
-    signal: AbortSignal,
-  ): Promise<void> {
+  private async send(roomId: string, shares: readonly Share[], signal: AbortSignal): Promise<void> {
     const { homeserver, machine } = this.options;
     const results = await Promise.allSettled(
       shares.map(async ({ request, to }) => {
@@ -155,7 +156,6 @@ export class RoomEncryption {
     );
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }
-
 }
 
 function readShare(share: ToDeviceRequest): Share {

@@ -76,7 +76,10 @@ export class RoomSettings {
   /** What the key store has; if nothing, `first` is written there. */
   private stored(roomId: string, first: Rotation, signal: AbortSignal): Promise<Rotation> {
     return this.machine.hold(async (library) => {
-      const known = await library("getRoomSettings", async (olm) => await olm.getRoomSettings(new LibraryRoomId(roomId)));
+      const known = await library(
+        "getRoomSettings",
+        async (olm) => await olm.getRoomSettings(new LibraryRoomId(roomId)),
+      );
       if (known !== undefined) {
         const { sessionRotationPeriodMs, sessionRotationPeriodMessages } = known;
         known.free();

@@ -14,7 +14,8 @@ export interface CompiledSchema {
   readonly names: ReadonlySet<string>;
   /**
    * What is wrong with a value; empty where nothing is.
-   * @throws CheckTookTooLong; RangeError where a schema that refers to itself meets a value nested thousands deep
+   * @throws CheckTookTooLong; RangeError where a schema that refers to itself meets a value nested thousands deep; TypeError
+   *   where ajv compares objects that have a property called `valueOf` or `toString`
    */
   check(value: JsonValue): readonly ErrorObject[];
 }

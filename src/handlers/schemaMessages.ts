@@ -32,8 +32,7 @@ export function describeErrors(
 
 function describe(error: ErrorObject, content: JsonValue, names: ReadonlySet<string>): string | null {
   const segments = pathSegments(error.instancePath, content, names);
-  const at = segments.length === 0 ? "the content" : segments.join("").replace(/^\./, "");
-  const params = error.params as JsonObject;
+  const at = segments.length === 0 ? "the content" : pathText(segments);
   const rule = error.schema as JsonValue | undefined;
   const parent = isJsonObject(error.parentSchema) ? error.parentSchema : {};
   // What is wrong with a property's name; `propertyNames` itself follows.
@@ -41,7 +40,7 @@ function describe(error: ErrorObject, content: JsonValue, names: ReadonlySet<str
   switch (error.keyword) {
     case "required":
     case "dependentRequired":
-      return `${[...segments, segment(String(params["missingProperty"]))].join("").replace(/^\./, "")} is missing`;
+      return `${pathText([...segments, segment(String(error.params["missingProperty"]))])} is missing`;
     case "type":
     case "minimum":
     case "maximum":
@@ -113,6 +112,10 @@ function pathSegments(pointer: string, content: JsonValue, names: ReadonlySet<st
   });
 }
 
+function pathText(segments: readonly string[]): string {
+  return segments.join("").replace(/^\./, "");
+}
+
 function segment(name: string): string {
   return /^[\p{L}_$][\p{L}\p{N}_$-]*$/u.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`;
 }
@@ -151,8 +154,7 @@ const mostChoices = 10;
 /** A value from the schema, never from the content. */
 function shown(value: JsonValue | undefined): string {
   const text = JSON.stringify(value) ?? "what the schema says";
-  const characters = [...text.slice(0, longestShown + 1)];
-  return text.length > longestShown ? `${characters.slice(0, -1).join("")}…` : text;
+  return text.length > longestShown ? `${text.slice(0, longestShown).toWellFormed()}…` : text;
 }
 
 function oneOf(rule: JsonValue | undefined): string {

@@ -6,7 +6,7 @@ import type { Database } from "./database.ts";
 import type { Gaps } from "./gaps.ts";
 import type { Invites } from "./invites.ts";
 import type { RoomStates, RoomView } from "./roomStates.ts";
-import type { RoomUpdate, SyncBatch } from "./syncBatch.ts";
+import type { RoomUpdate, SessionKey, SyncBatch } from "./syncBatch.ts";
 
 interface AcceptPorts {
   readonly rooms: RoomStates;
@@ -36,20 +36,31 @@ export function accept(
   for (const event of batch.malformed) {
     const raw = JSON.stringify(event.raw);
     database
-      .prepare("INSERT INTO malformed_events (room_id, digest, raw, problem, received_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
-      .run(event.roomId, createHash("sha256").update(event.roomId).update("\n").update(raw).digest("hex"), raw, event.problem, batch.receivedAt);
+      .prepare(
+        "INSERT INTO malformed_events (room_id, digest, raw, problem, received_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      )
+      .run(
+        event.roomId,
+        createHash("sha256").update(event.roomId).update("\n").update(raw).digest("hex"),
+        raw,
+        event.problem,
+        batch.receivedAt,
+      );
   }
   for (const invite of batch.invites) acceptPorts.invites.add(invite, batch.receivedAt);
-  let unparked = 0;
-  for (const session of batch.newSessions) {
-    unparked += database
-      .prepare("UPDATE inbox SET state = 'new' WHERE state = 'parked' AND room_id = ? AND session_id = ?")
-      .run(session.roomId, session.sessionId).changes;
-  }
+  const unparked = unpark(database, batch.newSessions);
   database
     .prepare("INSERT INTO meta (key, value) VALUES ('sync_token', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
     .run(batch.nextBatch);
   return { added, unparked };
+}
+
+/** Parked events whose key is here are new again. Call inside a transaction. @returns how many */
+export function unpark(database: Database, sessions: readonly SessionKey[]): number {
+  const statement = database.prepare(
+    "UPDATE inbox SET state = 'new' WHERE state = 'parked' AND room_id = ? AND session_id = ?",
+  );
+  return sessions.reduce((sum, { roomId, sessionId }) => sum + statement.run(roomId, sessionId).changes, 0);
 }
 
 function addEvent(database: Database, event: RawEvent, receivedAt: number): number {
@@ -64,7 +75,9 @@ function addEvent(database: Database, event: RawEvent, receivedAt: number): numb
     // Room version 11 moved `redacts` into the content; servers send it in either place.
     const target = event.content["redacts"] ?? (event as { redacts?: unknown }).redacts;
     if (typeof target === "string") {
-      database.prepare("UPDATE inbox SET redacted = 1 WHERE event_id = ? AND room_id = ? AND state <> 'settled'").run(target, event.room_id);
+      database
+        .prepare("UPDATE inbox SET redacted = 1 WHERE event_id = ? AND room_id = ? AND state <> 'settled'")
+        .run(target, event.room_id);
     }
   }
   return changes;
@@ -81,5 +94,8 @@ function recordGap(update: RoomUpdate, before: RoomView | null, batch: SyncBatch
     (event) => event.type === "m.room.member" && event.state_key === ownUser && event.content["membership"] === "join",
   );
   if (!wasIn && joinSeen) return;
-  gaps.record({ roomId: update.roomId, prevBatch: update.prevBatch, since: wasIn ? batch.since : null }, batch.receivedAt);
+  gaps.record(
+    { roomId: update.roomId, prevBatch: update.prevBatch, since: wasIn ? batch.since : null },
+    batch.receivedAt,
+  );
 }

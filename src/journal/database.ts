@@ -74,7 +74,10 @@ export class Database {
    */
   static openReadOnly(directory: string): Database {
     const file = join(directory, DATABASE_FILE);
-    if (!existsSync(file)) throw new DataDirectoryRefused(`${directory} holds no Docket database yet. Start the bot once, or check data.directory.`);
+    if (!existsSync(file))
+      throw new DataDirectoryRefused(
+        `${directory} holds no Docket database yet. Start the bot once, or check data.directory.`,
+      );
     return guarded(directory, () => {
       const sqlite = new Sqlite(file, { readonly: true });
       const version = sqlite.pragma("user_version", { simple: true }) as number;
@@ -185,9 +188,13 @@ function guarded<T>(directory: string, work: () => T): T {
 }
 
 function adviceFor(code: string): string {
-  if (/FULL|ENOSPC|EDQUOT/.test(code)) return "the disk is full. Make room and start again; nothing acknowledged was lost.";
-  if (/READONLY|EROFS|EACCES|EPERM|PERM|CANTOPEN/.test(code)) return "it can't be written. Check the owner and mode of the directory, and that its file system is not read-only.";
-  if (/CORRUPT|NOTADB/.test(code)) return "the file is damaged or not a Docket database. Restore it from a backup; do not delete it: it holds the bot's keys.";
-  if (/IOERR|EIO/.test(code)) return "the disk reports an error. Check the hardware and the system's log before starting again.";
+  if (/FULL|ENOSPC|EDQUOT/.test(code))
+    return "the disk is full. Make room and start again; nothing acknowledged was lost.";
+  if (/READONLY|EROFS|EACCES|EPERM|PERM|CANTOPEN/.test(code))
+    return "it can't be written. Check the owner and mode of the directory, and that its file system is not read-only.";
+  if (/CORRUPT|NOTADB/.test(code))
+    return "the file is damaged or not a Docket database. Restore it from a backup; do not delete it: it holds the bot's keys.";
+  if (/IOERR|EIO/.test(code))
+    return "the disk reports an error. Check the hardware and the system's log before starting again.";
   return "see the cause in the log.";
 }

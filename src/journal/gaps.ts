@@ -21,7 +21,9 @@ export class Gaps {
   /** Call inside the journal's transaction. */
   record(gap: Gap, recordedAt: EpochMs): void {
     this.database
-      .prepare("INSERT INTO gaps (room_id, prev_batch, since, state, recorded_at) VALUES (?, ?, ?, 'open', ?) ON CONFLICT DO NOTHING")
+      .prepare(
+        "INSERT INTO gaps (room_id, prev_batch, since, state, recorded_at) VALUES (?, ?, ?, 'open', ?) ON CONFLICT DO NOTHING",
+      )
       .run(gap.roomId, gap.prevBatch, gap.since, recordedAt);
   }
 

@@ -13,13 +13,13 @@ import { Nudge } from "../lifecycle.ts";
 import type { RawEvent } from "../protocol/events.ts";
 import type { EventId, RoomId, SyncToken, UserId } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
-import { accept } from "./accept.ts";
+import { accept, unpark } from "./accept.ts";
 import type { Gaps } from "./gaps.ts";
 import type { Invites } from "./invites.ts";
 import type { Draft, Outbox } from "./outbox.ts";
 import { claimOverdue, claimReady } from "./readyQueue.ts";
 import type { RoomStates } from "./roomStates.ts";
-import type { SyncBatch } from "./syncBatch.ts";
+import type { SessionKey, SyncBatch } from "./syncBatch.ts";
 
 export interface InboxEntry {
   /** Place in the order of arrival. */
@@ -42,8 +42,18 @@ export interface Decision {
 }
 
 export type Route =
-  | { readonly kind: "settle"; readonly decision: Decision; readonly expiresAt: EpochMs | null; readonly drafts: readonly Draft[] }
-  | { readonly kind: "ready"; readonly deadline: EpochMs | null; readonly expiresAt: EpochMs | null; readonly ordered: boolean }
+  | {
+      readonly kind: "settle";
+      readonly decision: Decision;
+      readonly expiresAt: EpochMs | null;
+      readonly drafts: readonly Draft[];
+    }
+  | {
+      readonly kind: "ready";
+      readonly deadline: EpochMs | null;
+      readonly expiresAt: EpochMs | null;
+      readonly ordered: boolean;
+    }
   | { readonly kind: "park"; readonly sessionId: string | null; readonly reason: string };
 
 export interface InboxRow {
@@ -76,7 +86,15 @@ export class Inbox {
   private readonly ownUser: UserId;
   private keyArrivals = 0;
 
-  constructor(ports: { database: Database; clock: Clock; rooms: RoomStates; gaps: Gaps; invites: Invites; outbox: Outbox; ownUser: UserId }) {
+  constructor(ports: {
+    database: Database;
+    clock: Clock;
+    rooms: RoomStates;
+    gaps: Gaps;
+    invites: Invites;
+    outbox: Outbox;
+    ownUser: UserId;
+  }) {
     this.database = ports.database;
     this.clock = ports.clock;
     this.rooms = ports.rooms;
@@ -114,6 +132,14 @@ export class Inbox {
     return { rooms: this.rooms, gaps: this.gaps, invites: this.invites };
   }
 
+  /** Keys came outside of a sync. @returns how many parked entries may be decrypted now */
+  async unpark(sessions: readonly SessionKey[]): Promise<number> {
+    const unparked = this.database.transaction(() => unpark(this.database, sessions));
+    this.keyArrivals += 1;
+    if (unparked > 0) this.arrived.nudge();
+    return unparked;
+  }
+
   /** Entries that wait for decryption or a handler. */
   backlog(): number {
     const count = (state: string): number =>
@@ -149,11 +175,15 @@ export class Inbox {
         } else if (route.kind === "ready") {
           ready = true;
           this.database
-            .prepare("UPDATE inbox SET state = 'ready', deadline = ?, expires_at = ?, ordered = ? WHERE seq = ? AND state = 'new'")
+            .prepare(
+              "UPDATE inbox SET state = 'ready', deadline = ?, expires_at = ?, ordered = ? WHERE seq = ? AND state = 'new'",
+            )
             .run(route.deadline ?? NO_DEADLINE, route.expiresAt, Number(route.ordered), entry.seq);
         } else if (keyEpoch !== this.keyArrivals) {
           again = true;
-          this.database.prepare("UPDATE inbox SET parked_at = coalesce(parked_at, ?) WHERE seq = ?").run(now, entry.seq);
+          this.database
+            .prepare("UPDATE inbox SET parked_at = coalesce(parked_at, ?) WHERE seq = ?")
+            .run(now, entry.seq);
         } else {
           this.database
             .prepare(
@@ -186,7 +216,9 @@ export class Inbox {
   /** The earliest deadline of a ready entry that nobody works on; null where none has one. */
   nextDeadline(): EpochMs | null {
     const row = this.database
-      .prepare<{ deadline: number | null }>("SELECT min(deadline) AS deadline FROM inbox WHERE state = 'ready' AND lease_until < ?")
+      .prepare<{ deadline: number | null }>(
+        "SELECT min(deadline) AS deadline FROM inbox WHERE state = 'ready' AND lease_until < ?",
+      )
       .get(this.clock.now());
     return row?.deadline == null || row.deadline === NO_DEADLINE ? null : row.deadline;
   }
@@ -213,7 +245,8 @@ export class Inbox {
   async settle(entry: InboxEntry, decision: Decision, drafts: readonly Draft[]): Promise<void> {
     const now = this.clock.now();
     this.database.transaction(() => {
-      if (!this.settleRow(entry, "ready", decision, null, drafts, now)) throw new LeaseLost(`${entry.event.event_id} is settled already`);
+      if (!this.settleRow(entry, "ready", decision, null, drafts, now))
+        throw new LeaseLost(`${entry.event.event_id} is settled already`);
     });
     if (drafts.length > 0) this.outbox.announce();
     this.readied.nudge();
@@ -223,10 +256,15 @@ export class Inbox {
    * Settles parked entries that waited too long, and the oldest where too many wait. Their record stays.
    * @returns what was given up, for the log and the metrics: never silently
    */
-  async giveUpParked(limit: { before: EpochMs; keep: number; max: number }): Promise<readonly { eventId: EventId; roomId: RoomId; reason: string }[]> {
+  async giveUpParked(limit: {
+    before: EpochMs;
+    keep: number;
+    max: number;
+  }): Promise<readonly { eventId: EventId; roomId: RoomId; reason: string }[]> {
     const now = this.clock.now();
     return this.database.transaction(() => {
-      const parked = this.database.prepare<{ n: number }>("SELECT count(*) AS n FROM inbox WHERE state = 'parked'").get()?.n ?? 0;
+      const parked =
+        this.database.prepare<{ n: number }>("SELECT count(*) AS n FROM inbox WHERE state = 'parked'").get()?.n ?? 0;
       const rows = this.database
         .prepare<{ seq: number; event_id: EventId; room_id: RoomId; parked_at: number }>(
           "SELECT seq, event_id, room_id, parked_at FROM inbox WHERE state = 'parked' ORDER BY parked_at LIMIT ?",
@@ -235,7 +273,9 @@ export class Inbox {
       const given = rows.filter((row, place) => row.parked_at < limit.before || place < parked - limit.keep);
       for (const row of given) {
         this.database
-          .prepare("UPDATE inbox SET state = 'settled', decision = 'given_up', reason = 'no_key', settled_at = ? WHERE seq = ?")
+          .prepare(
+            "UPDATE inbox SET state = 'settled', decision = 'given_up', reason = 'no_key', settled_at = ? WHERE seq = ?",
+          )
           .run(now, row.seq);
       }
       return given.map((row) => ({

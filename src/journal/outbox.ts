@@ -112,7 +112,8 @@ export class Outbox {
            FROM outbox WHERE state = 'pending' AND lane = ? AND not_before <= ? AND lease_until < ? ORDER BY expires_at, id LIMIT ?`,
         )
         .all(lane, now, now, want.max);
-      for (const row of rows) this.database.prepare("UPDATE outbox SET lease_until = ? WHERE id = ?").run(now + want.leaseMs, row.id);
+      for (const row of rows)
+        this.database.prepare("UPDATE outbox SET lease_until = ? WHERE id = ?").run(now + want.leaseMs, row.id);
       return rows.map(toEntry);
     });
   }
@@ -132,7 +133,9 @@ export class Outbox {
     this.database.transaction(() => {
       if (outcome.kind === "retry") {
         this.database
-          .prepare("UPDATE outbox SET not_before = ?, lease_until = 0, attempts = attempts + 1, doubtful = doubtful OR ? WHERE id = ?")
+          .prepare(
+            "UPDATE outbox SET not_before = ?, lease_until = 0, attempts = attempts + 1, doubtful = doubtful OR ? WHERE id = ?",
+          )
           .run(outcome.notBefore, Number(outcome.doubtful), entry.id);
       } else {
         this.database

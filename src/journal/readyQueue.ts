@@ -10,7 +10,11 @@ import { ENTRY_COLUMNS, type InboxRow } from "./inbox.ts";
 type ReadyRow = InboxRow & { ordered: number; lease_until: number };
 
 /** Call inside a transaction: marks what it returns as leased. */
-export function claimReady(database: Database, want: { max: number; perRoom: number; leaseMs: number }, now: EpochMs): InboxRow[] {
+export function claimReady(
+  database: Database,
+  want: { max: number; perRoom: number; leaseMs: number },
+  now: EpochMs,
+): InboxRow[] {
   if (want.max <= 0) return [];
   const candidates = readyRooms(database).flatMap((roomId) => candidatesOf(database, roomId, want.perRoom, now));
   candidates.sort((a, b) => a.deadline - b.deadline || a.seq - b.seq);
@@ -44,7 +48,9 @@ function readyRooms(database: Database): readonly RoomId[] {
 function candidatesOf(database: Database, roomId: RoomId, perRoom: number, now: EpochMs): readonly ReadyRow[] {
   const working =
     database
-      .prepare<{ n: number }>("SELECT count(*) AS n FROM inbox WHERE state = 'ready' AND room_id = ? AND lease_until >= ?")
+      .prepare<{ n: number }>(
+        "SELECT count(*) AS n FROM inbox WHERE state = 'ready' AND room_id = ? AND lease_until >= ?",
+      )
       .get(roomId, now)?.n ?? 0;
   const free = perRoom - working;
   if (free <= 0) return [];
@@ -62,7 +68,11 @@ function candidatesOf(database: Database, roomId: RoomId, perRoom: number, now: 
         `SELECT ${ENTRY_COLUMNS}, ordered, lease_until FROM inbox WHERE state = 'ready' AND ordered = 1 AND room_id = ? ORDER BY seq LIMIT 1`,
       )
       .get(roomId);
-    return head !== undefined && head.lease_until < now && (head.seq === row.seq || !rows.some((other) => other.seq === head.seq)) ? [head] : [];
+    return head !== undefined &&
+      head.lease_until < now &&
+      (head.seq === row.seq || !rows.some((other) => other.seq === head.seq))
+      ? [head]
+      : [];
   });
 }
 

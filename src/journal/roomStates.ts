@@ -95,7 +95,8 @@ export class RoomStates {
       if (event.type === "m.room.member") {
         this.setMember(update.roomId, event.state_key as UserId, event.content["membership"]);
       } else if (event.state_key === "") {
-        if (event.type === "m.room.history_visibility") room.historyVisibility = text(event.content["history_visibility"], "shared");
+        if (event.type === "m.room.history_visibility")
+          room.historyVisibility = text(event.content["history_visibility"], "shared");
         if (event.type === "m.room.join_rules") room.joinRule = text(event.content["join_rule"], "invite");
       }
     }
@@ -136,7 +137,9 @@ export class RoomStates {
   private setMember(roomId: RoomId, userId: UserId, membership: unknown): void {
     if (membership === "join" || membership === "invite") {
       this.database
-        .prepare("INSERT INTO members (room_id, user_id, membership) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET membership = excluded.membership")
+        .prepare(
+          "INSERT INTO members (room_id, user_id, membership) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET membership = excluded.membership",
+        )
         .run(roomId, userId, membership);
     } else {
       this.database.prepare("DELETE FROM members WHERE room_id = ? AND user_id = ?").run(roomId, userId);

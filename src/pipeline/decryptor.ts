@@ -67,7 +67,9 @@ export class Decryptor extends Stage {
     const opened: { entry: InboxEntry; opened: OpenedEvent | Undecryptable }[] = [];
     for (const entry of entries) opened.push({ entry, opened: await openEvent(entry.event, this.ports.engine) });
     const encrypted = opened.flatMap((event) =>
-      event.opened.kind === "clear" && event.opened.encryptedAs !== null ? [{ ...event, place: event.opened.encryptedAs }] : [],
+      event.opened.kind === "clear" && event.opened.encryptedAs !== null
+        ? [{ ...event, place: event.opened.encryptedAs }]
+        : [],
     );
     const firsts = await this.ports.indexes.claim(
       encrypted.map(({ entry, place }) => ({ ...place, roomId: entry.event.room_id, eventId: entry.event.event_id })),
@@ -75,7 +77,9 @@ export class Decryptor extends Stage {
     for (const roomId of new Set(encrypted.map(({ entry }) => entry.event.room_id))) {
       if (this.ports.rooms.view(roomId)?.everEncrypted === false) this.ports.rooms.markEncrypted(roomId);
     }
-    const firstOf = new Map<EventId, EventId>(encrypted.map(({ entry }, place) => [entry.event.event_id, firsts[place] ?? entry.event.event_id]));
+    const firstOf = new Map<EventId, EventId>(
+      encrypted.map(({ entry }, place) => [entry.event.event_id, firsts[place] ?? entry.event.event_id]),
+    );
     return opened.map((event) => {
       const eventId = event.entry.event.event_id;
       const first = firstOf.get(eventId) ?? eventId;
@@ -132,7 +136,10 @@ export class Decryptor extends Stage {
     const given = await this.ports.inbox.giveUpParked({ before: now - waitMs, keep: max, max: 1_000 });
     for (const { roomId, eventId, reason } of given) {
       this.ports.metrics.decisions.inc({ decision: "given_up", reason });
-      this.ports.log.warn({ roomId, eventId, decision: "given_up", reason }, "its key never came; the record keeps the event undecrypted");
+      this.ports.log.warn(
+        { roomId, eventId, decision: "given_up", reason },
+        "its key never came; the record keeps the event undecrypted",
+      );
     }
   }
 }

@@ -61,9 +61,12 @@ export class Intake implements SyncReceiver {
   async receive(response: unknown, since: SyncToken | null): Promise<void> {
     const read = readSyncResponse(response, this.ownUser);
     if (!read.ok) {
-      throw new ServerUnreachable(`The homeserver's sync response is not usable (${read.problem}). Nothing was taken from it; it is asked for again.`, {
-        doubtful: false,
-      });
+      throw new ServerUnreachable(
+        `The homeserver's sync response is not usable (${read.problem}). Nothing was taken from it; it is asked for again.`,
+        {
+          doubtful: false,
+        },
+      );
     }
     const { nextBatch, crypto, rooms, invites, malformed } = read.contents;
     const receivedAt = this.clock.now();

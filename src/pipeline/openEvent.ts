@@ -15,7 +15,13 @@ export interface OpenedEvent {
 /** State events are never encrypted, whatever type they claim. */
 export async function openEvent(event: RawEvent, engine: CryptoEngine): Promise<OpenedEvent | Undecryptable> {
   if (event.type !== "m.room.encrypted" || event.state_key !== undefined) {
-    return { kind: "clear", type: event.type, content: event.content, trust: { deviceId: null, level: "plain" }, encryptedAs: null };
+    return {
+      kind: "clear",
+      type: event.type,
+      content: event.content,
+      trust: { deviceId: null, level: "plain" },
+      encryptedAs: null,
+    };
   }
   const result = await engine.decrypt(event);
   if (result.kind === "undecryptable") return result;

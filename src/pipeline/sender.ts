@@ -96,7 +96,8 @@ export class Sender extends Stage {
     if (clock.now() > lastMoment) return { kind: "dropped", reason: "expired" };
     const room = rooms.view(entry.roomId);
     if (room !== null && room.membership !== "join") return { kind: "dropped", reason: "not_in_room" };
-    if (room === null || !room.stateKnown) return { kind: "retry", notBefore: clock.now() + UNKNOWN_ROOM_MS, doubtful: false };
+    if (room === null || !room.stateKnown)
+      return { kind: "retry", notBefore: clock.now() + UNKNOWN_ROOM_MS, doubtful: false };
 
     const lifetime = new AbortController();
     const timer = setTimeout(() => lifetime.abort(), timerDelay(entry.expiresAt - clock.now()));
@@ -141,7 +142,11 @@ export class Sender extends Stage {
     return { roomId, type: "m.room.encrypted", content: encrypted.content };
   }
 
-  private outcomeOf(error: unknown, entry: OutboxEntry, at: { expired: boolean; sending: boolean }): SendOutcome | null {
+  private outcomeOf(
+    error: unknown,
+    entry: OutboxEntry,
+    at: { expired: boolean; sending: boolean },
+  ): SendOutcome | null {
     const now = this.ports.clock.now();
     if (error instanceof Cancelled) return at.expired ? { kind: "dropped", reason: "expired" } : null;
     if (error instanceof ServerRefused && error.tokenRefused) throw error;
@@ -153,10 +158,19 @@ export class Sender extends Stage {
     }
     const backoffMs = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(entry.attempts, 10), LONGEST_BACKOFF_MS);
     const waitMs = error instanceof ServerRefused ? (error.retryAfterMs ?? backoffMs) : backoffMs;
-    if (error instanceof ServerRefused && error.status === 429) this.pausedUntil = Math.max(this.pausedUntil, now + waitMs);
-    const doubtful = at.sending && (error instanceof ServerUnreachable ? error.doubtful : error instanceof ServerRefused && error.status >= 500);
+    if (error instanceof ServerRefused && error.status === 429)
+      this.pausedUntil = Math.max(this.pausedUntil, now + waitMs);
+    const doubtful =
+      at.sending &&
+      (error instanceof ServerUnreachable ? error.doubtful : error instanceof ServerRefused && error.status >= 500);
     this.ports.log.warn(
-      { roomId: entry.roomId, eventId: entry.causeEventId, code: error instanceof ServerRefused ? "SERVER_REFUSED" : "SERVER_UNREACHABLE", waitMs, problem: (error as Error).message },
+      {
+        roomId: entry.roomId,
+        eventId: entry.causeEventId,
+        code: error instanceof ServerRefused ? "SERVER_REFUSED" : "SERVER_UNREACHABLE",
+        waitMs,
+        problem: (error as Error).message,
+      },
       "the answer could not be sent; trying again while it has time",
     );
     return { kind: "retry", notBefore: now + waitMs, doubtful };

@@ -16,7 +16,8 @@ export interface SyncContents {
   readonly malformed: readonly MalformedEvent[];
 }
 
-export type ReadSync = { readonly ok: true; readonly contents: SyncContents } | { readonly ok: false; readonly problem: string };
+export type ReadSync =
+  { readonly ok: true; readonly contents: SyncContents } | { readonly ok: false; readonly problem: string };
 
 /** A part of the response that has the wrong type; the message names its path, never its value. */
 class BrokenFrame extends Error {}
@@ -50,7 +51,12 @@ function read(response: unknown, ownUser: UserId): SyncContents {
   return { nextBatch: nextBatch as SyncToken, crypto: readCrypto(response), rooms: updates, invites, malformed };
 }
 
-function readRoom(roomId: RoomId, membership: "join" | "leave", room: JsonObject, malformed: MalformedEvent[]): RoomUpdate {
+function readRoom(
+  roomId: RoomId,
+  membership: "join" | "leave",
+  room: JsonObject,
+  malformed: MalformedEvent[],
+): RoomUpdate {
   const timeline = section(room, "timeline");
   const after = room["state_after"] ?? room["org.matrix.msc4222.state_after"];
   const decode = (values: readonly JsonValue[]): RawEvent[] =>
@@ -86,13 +92,16 @@ function readInvite(roomId: RoomId, room: JsonObject, ownUser: UserId): Invite[]
 function readCrypto(response: JsonObject): CryptoChanges {
   const lists = section(response, "device_lists");
   const counts = section(response, "device_one_time_keys_count");
-  const fallback = response["device_unused_fallback_key_types"] ?? response["org.matrix.msc2732.device_unused_fallback_key_types"];
+  const fallback =
+    response["device_unused_fallback_key_types"] ?? response["org.matrix.msc2732.device_unused_fallback_key_types"];
   return {
     toDevice: list(section(response, "to_device"), "events").filter(isJsonObject),
     changedUsers: strings(list(lists, "changed")),
     leftUsers: strings(list(lists, "left")),
     oneTimeKeyCounts: Object.fromEntries(
-      Object.entries(counts).filter((pair): pair is [string, number] => Number.isSafeInteger(pair[1]) && (pair[1] as number) >= 0),
+      Object.entries(counts).filter(
+        (pair): pair is [string, number] => Number.isSafeInteger(pair[1]) && (pair[1] as number) >= 0,
+      ),
     ),
     unusedFallbackKeyTypes: Array.isArray(fallback) ? strings(fallback as readonly JsonValue[]) : undefined,
   };

@@ -98,9 +98,11 @@ export class Worker extends Stage {
     try {
       const opened = await openEvent(entry.event, this.ports.engine);
       // It was readable when it became ready; a key that is gone since can't be waited for here.
-      if (opened.kind === "undecryptable") return await this.settle(entry, { decision: "given_up", reason: opened.reason }, []);
+      if (opened.kind === "undecryptable")
+        return await this.settle(entry, { decision: "given_up", reason: opened.reason }, []);
       const decision = this.ports.judge.judge(entry, opened, false);
-      if (decision.kind === "ignore") return await this.settle(entry, { decision: "no_answer", reason: decision.reason }, []);
+      if (decision.kind === "ignore")
+        return await this.settle(entry, { decision: "no_answer", reason: decision.reason }, []);
       if (decision.kind === "answer") {
         const draft = this.ports.judge.draft(entry, opened, decision);
         return await this.settle(entry, { decision: "answered", reason: decision.code }, [draft]);
@@ -119,14 +121,19 @@ export class Worker extends Stage {
       const reason = verdict.status === "success" ? "success" : verdict.code;
       return this.settle(entry, { decision: "handled", reason }, []);
     }
-    if (opened.encryptedAs !== null && request.fromDevice !== opened.trust.deviceId) this.ports.metrics.foreignDevices.inc();
+    if (opened.encryptedAs !== null && request.fromDevice !== opened.trust.deviceId)
+      this.ports.metrics.foreignDevices.inc();
     const draft = this.ports.judge.draft(entry, opened, {
       ...verdict,
       messages: [...request.warnings, ...(verdict.messages ?? [])],
       dialect: request.dialect,
       expiresAt: request.expiresAt,
     });
-    await this.settle(entry, { decision: "answered", reason: verdict.status === "success" ? "success" : verdict.code }, [draft]);
+    await this.settle(
+      entry,
+      { decision: "answered", reason: verdict.status === "success" ? "success" : verdict.code },
+      [draft],
+    );
   }
 
   /** @throws Cancelled the bot stops before there is a verdict */
@@ -136,7 +143,9 @@ export class Worker extends Stage {
     if (handler === null) throw new Error(`no handler for an event that was decided to have one: ${event.event_id}`);
     const timeOut = new AbortController();
     const timer =
-      request === null ? null : setTimeout(() => timeOut.abort(), timerDelay(request.handlerDeadline - this.ports.clock.now()));
+      request === null
+        ? null
+        : setTimeout(() => timeOut.abort(), timerDelay(request.handlerDeadline - this.ports.clock.now()));
     try {
       return await runHandler(
         handler,

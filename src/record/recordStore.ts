@@ -56,7 +56,14 @@ export class RecordStore implements Record {
           .prepare(
             "INSERT INTO amendments (entry, amended_at, type, content, trust, replay_of) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
           )
-          .run(receipt.entry, this.clock.now(), clear.type, JSON.stringify(clear.content), JSON.stringify(clear.trust), replayOf);
+          .run(
+            receipt.entry,
+            this.clock.now(),
+            clear.type,
+            JSON.stringify(clear.content),
+            JSON.stringify(clear.trust),
+            replayOf,
+          );
       }
       return receipt;
     });
@@ -84,7 +91,9 @@ export class RecordStore implements Record {
   list(selection: { after: number; roomId: RoomId | null; max: number }): readonly RecordEntry[] {
     const rows =
       selection.roomId === null
-        ? this.database.prepare<EntryRow>(`${SELECT_ENTRY} WHERE e.entry > ? ORDER BY e.entry LIMIT ?`).all(selection.after, selection.max)
+        ? this.database
+            .prepare<EntryRow>(`${SELECT_ENTRY} WHERE e.entry > ? ORDER BY e.entry LIMIT ?`)
+            .all(selection.after, selection.max)
         : this.database
             .prepare<EntryRow>(`${SELECT_ENTRY} WHERE e.room_id = ? AND e.entry > ? ORDER BY e.entry LIMIT ?`)
             .all(selection.roomId, selection.after, selection.max);

@@ -62,8 +62,13 @@ export class Invitations implements Service {
       this.invites.finish(job, outcome);
       const fields = { roomId: job.roomId, inviter: job.inviter, attempts: job.attempts + 1 };
       if (outcome.kind === "joined") this.log.info(fields, "invitation accepted");
-      else if (outcome.kind === "retry") this.log.info({ ...fields, waitMs: outcome.notBefore - this.clock.now() }, "invitation not accepted yet");
-      else this.log.warn({ ...fields, reason: outcome.reason }, outcome.kind === "ignored" ? "invitation ignored" : "invitation could not be accepted");
+      else if (outcome.kind === "retry")
+        this.log.info({ ...fields, waitMs: outcome.notBefore - this.clock.now() }, "invitation not accepted yet");
+      else
+        this.log.warn(
+          { ...fields, reason: outcome.reason },
+          outcome.kind === "ignored" ? "invitation ignored" : "invitation could not be accepted",
+        );
     }
   }
 
@@ -77,7 +82,8 @@ export class Invitations implements Service {
     } catch (error) {
       if (error instanceof Cancelled && signal.aborted) return null;
       if (error instanceof ServerRefused && error.tokenRefused) throw error;
-      if (error instanceof ServerRefused && !error.retryable) return { kind: "failed", reason: error.errcode ?? `status_${error.status}` };
+      if (error instanceof ServerRefused && !error.retryable)
+        return { kind: "failed", reason: error.errcode ?? `status_${error.status}` };
       if (!(error instanceof ServerRefused) && !(error instanceof ServerUnreachable)) throw error;
       const limited = error instanceof ServerRefused && error.status === 429;
       if (!limited && job.attempts + 1 >= MOST_ATTEMPTS) return { kind: "failed", reason: "too_many_attempts" };

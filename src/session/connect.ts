@@ -34,20 +34,33 @@ export async function connect(
       const retryable = error instanceof ServerUnreachable || (error instanceof ServerRefused && error.retryable);
       if (!retryable || patience === "once") throw error;
       const waitMs = Math.max(pauseMs, error instanceof ServerRefused ? (error.retryAfterMs ?? 0) : 0);
-      log.warn({ code: error.code, waitMs, problem: error.message }, "the homeserver does not answer yet; trying again");
+      log.warn(
+        { code: error.code, waitMs, problem: error.message },
+        "the homeserver does not answer yet; trying again",
+      );
       await clock.sleep(waitMs, signal);
     }
   }
 }
 
-function requireOwnDevice(config: Pick<Config, "file" | "account">, userId: UserId, deviceId: DeviceId | null): DeviceId {
+function requireOwnDevice(
+  config: Pick<Config, "file" | "account">,
+  userId: UserId,
+  deviceId: DeviceId | null,
+): DeviceId {
   const problem = (message: string, hint: string): ConfigError =>
     new ConfigError([{ file: config.file, line: null, column: null, path: "account.token", message, hint }]);
   if (userId !== config.account.user) {
-    throw problem(`the token belongs to ${userId}, but account.user is ${config.account.user}`, "Use a token of that account, or correct account.user.");
+    throw problem(
+      `the token belongs to ${userId}, but account.user is ${config.account.user}`,
+      "Use a token of that account, or correct account.user.",
+    );
   }
   if (deviceId === null) {
-    throw problem("the token belongs to no device, so there is nobody to encrypt for", "Use a token from a password login, which makes a device.");
+    throw problem(
+      "the token belongs to no device, so there is nobody to encrypt for",
+      "Use a token from a password login, which makes a device.",
+    );
   }
   return deviceId;
 }

@@ -83,7 +83,10 @@ export class SyncLoop implements Service {
       if (signal.aborted) return;
       try {
         const since = this.receiver.position();
-        const response = await this.homeserver.sync({ since, filter: FILTER, timeoutMs, stateAfter: this.stateAfter }, signal);
+        const response = await this.homeserver.sync(
+          { since, filter: FILTER, timeoutMs, stateAfter: this.stateAfter },
+          signal,
+        );
         await this.receiver.receive(response, since);
         if (this.failures > 0) this.log.info({ failures: this.failures }, "syncing again");
         this.failures = 0;
@@ -102,7 +105,10 @@ export class SyncLoop implements Service {
     this.failures += 1;
     const backoffMs = Math.min(500 * 2 ** Math.min(this.failures - 1, 10), LONGEST_PAUSE_MS);
     const waitMs = Math.max(backoffMs, error instanceof ServerRefused ? (error.retryAfterMs ?? 0) : 0);
-    this.log.warn({ code: (error as DocketError).code, failures: this.failures, waitMs, problem: error.message }, "the sync failed; trying again");
+    this.log.warn(
+      { code: (error as DocketError).code, failures: this.failures, waitMs, problem: error.message },
+      "the sync failed; trying again",
+    );
     await this.clock.sleep(waitMs, signal);
   }
 }

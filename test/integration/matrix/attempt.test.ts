@@ -260,7 +260,10 @@ describe("one attempt", () => {
     ]) {
       await rejection(TypeError, client.request("GET", endpoint, once));
     }
-    await assert.rejects(client.uploadContentFromUrl("https://evil.example/picture.png"), /outside of a DocketClient: it was not sent/);
+    await assert.rejects(
+      client.uploadContentFromUrl("https://evil.example/picture.png"),
+      /outside of a DocketClient: it was not sent/,
+    );
     assert.equal(server.seen.length, 0);
   });
 });

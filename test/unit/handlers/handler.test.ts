@@ -1,5 +1,6 @@
 /** A handler's run: order, merging, failures that stay out of the room, and an abort that nobody can ignore. */
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { describe, it } from "node:test";
 import { Cancelled, CryptoPanicked, LeaseLost, StoreFailed } from "../../../src/errors.ts";
 import { handlerFailedText, runHandler } from "../../../src/handlers/handler.ts";
@@ -172,22 +173,14 @@ describe("an aborted handler", () => {
 
   it("leaves no listener on the signal behind", async () => {
     const abort = new AbortController();
+    await run([returns({ status: "success" }), returns({ status: "success" })], abort.signal);
+    assert.equal(getEventListeners(abort.signal, "abort").length, 0);
+  });
+
+  it("makes no unhandled rejection of a step that fails after it was given up", async () => {
+    const abort = new AbortController();
     const { promise, reject } = Promise.withResolvers<never>();
-    let listeners = 0;
-    const signal = abort.signal;
-    const { addEventListener, removeEventListener } = signal;
-    signal.addEventListener = ((...args: Parameters<typeof addEventListener>) => {
-      listeners += 1;
-      addEventListener.apply(signal, args);
-    }) as typeof addEventListener;
-    signal.removeEventListener = ((...args: Parameters<typeof removeEventListener>) => {
-      listeners -= 1;
-      removeEventListener.apply(signal, args);
-    }) as typeof removeEventListener;
-    await run([returns({ status: "success" }), returns({ status: "success" })], signal);
-    assert.equal(listeners, 0);
-    // An abandoned step that fails later is nobody's unhandled rejection.
-    const running = run([{ run: () => promise }], signal);
+    const running = run([{ run: () => promise }], abort.signal);
     abort.abort();
     await assert.rejects(running, Cancelled);
     reject(new StoreFailed("too late"));

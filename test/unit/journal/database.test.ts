@@ -42,11 +42,14 @@ test("a directory of another account or device is refused and names both", (t) =
   t.after(() => database.close());
   claimOwnership(database, owner);
   claimOwnership(database, owner);
-  assert.throws(() => claimOwnership(database, { ...owner, userId: ALICE }), (error: unknown) => {
-    assert(error instanceof DataDirectoryRefused);
-    assert.match(error.message, /@docket:example\.org.*@alice:example\.org/s);
-    return true;
-  });
+  assert.throws(
+    () => claimOwnership(database, { ...owner, userId: ALICE }),
+    (error: unknown) => {
+      assert(error instanceof DataDirectoryRefused);
+      assert.match(error.message, /@docket:example\.org.*@alice:example\.org/s);
+      return true;
+    },
+  );
   assert.throws(() => claimOwnership(database, { ...owner, deviceId: "OTHER" as DeviceId }), DataDirectoryRefused);
 });
 
@@ -70,19 +73,28 @@ test("the directory is 0700 and the database 0600", (t) => {
 
 test("a file that is no database ends as a storage error that says not to delete it", (t) => {
   const directory = temporaryDirectory(t);
-  writeFileSync(join(directory, "docket.db"), "this is not a database, but it is long enough to be looked at. ".repeat(20));
-  assert.throws(() => Database.open(directory), (error: unknown) => {
-    assert(error instanceof StoreFailed);
-    assert.equal(error.exitCode, ExitCode.storage);
-    assert.match(error.message, /damaged or not a Docket database.*do not delete/s);
-    return true;
-  });
+  writeFileSync(
+    join(directory, "docket.db"),
+    "this is not a database, but it is long enough to be looked at. ".repeat(20),
+  );
+  assert.throws(
+    () => Database.open(directory),
+    (error: unknown) => {
+      assert(error instanceof StoreFailed);
+      assert.equal(error.exitCode, ExitCode.storage);
+      assert.match(error.message, /damaged or not a Docket database.*do not delete/s);
+      return true;
+    },
+  );
 });
 
 test("a data directory that can't be made ends as a storage error that names it", (t) => {
   const file = join(temporaryDirectory(t), "file");
   writeFileSync(file, "");
-  assert.throws(() => Database.open(join(file, "data")), (error: unknown) => error instanceof StoreFailed && error.message.includes(file));
+  assert.throws(
+    () => Database.open(join(file, "data")),
+    (error: unknown) => error instanceof StoreFailed && error.message.includes(file),
+  );
 });
 
 test("reading where no bot has been is refused and creates nothing", (t) => {

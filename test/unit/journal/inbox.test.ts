@@ -5,7 +5,8 @@ import type { Draft } from "../../../src/journal/outbox.ts";
 import type { EventId, RoomId, SyncToken, TxnId } from "../../../src/protocol/ids.ts";
 import { ALICE, BOT, ROOM, batch, event, openJournal, stateEvent, update } from "../../support/journal.ts";
 
-const ready = (deadline: number | null, ordered = false) => ({ kind: "ready", deadline, expiresAt: null, ordered }) as const;
+const ready = (deadline: number | null, ordered = false) =>
+  ({ kind: "ready", deadline, expiresAt: null, ordered }) as const;
 
 function draft(cause: EventId): Draft {
   return {
@@ -47,7 +48,10 @@ test("the token is written with the events that it covers, and both are there af
   first.database.close();
   const second = openJournal(t, first.directory);
   assert.equal(second.inbox.position(), "covered");
-  assert.deepEqual((await second.inbox.takeNew(10)).map((entry) => entry.event), [sent]);
+  assert.deepEqual(
+    (await second.inbox.takeNew(10)).map((entry) => entry.event),
+    [sent],
+  );
 });
 
 test("an event ID is taken once, however often the server sends it", async (t) => {
@@ -104,7 +108,10 @@ test("ordered entries of a room are handed out one by one in the order of arriva
   );
   for (const expected of entries) {
     const claimed = await inbox.claim({ max: 8, perRoom: 8, leaseMs: 1000 });
-    assert.deepEqual(claimed.map((entry) => entry.seq), [expected.seq]);
+    assert.deepEqual(
+      claimed.map((entry) => entry.seq),
+      [expected.seq],
+    );
     await inbox.settle(expected, { decision: "handled", reason: "success" }, []);
   }
 });
@@ -113,7 +120,10 @@ test("what was claimed by a process that died is handed out again after the rest
   const first = openJournal(t);
   await first.inbox.accept(batch({ rooms: [update({ timeline: [event()] })] }));
   const entries = await first.inbox.takeNew(1);
-  await first.inbox.route(entries.map((entry) => ({ entry, route: ready(null) })), first.inbox.keyEpoch());
+  await first.inbox.route(
+    entries.map((entry) => ({ entry, route: ready(null) })),
+    first.inbox.keyEpoch(),
+  );
   assert.equal((await first.inbox.claim({ max: 1, perRoom: 1, leaseMs: 3_600_000 })).length, 1);
   first.database.close();
   const second = openJournal(t, first.directory);
@@ -124,7 +134,10 @@ test("an overdue entry is handed out even if its room is at its limit", async (t
   const { inbox, clock } = openJournal(t);
   await inbox.accept(batch({ rooms: [update({ timeline: [event(), event()] })] }));
   const entries = await inbox.takeNew(10);
-  await inbox.route(entries.map((entry) => ({ entry, route: ready(clock.now() + 500) })), inbox.keyEpoch());
+  await inbox.route(
+    entries.map((entry) => ({ entry, route: ready(clock.now() + 500) })),
+    inbox.keyEpoch(),
+  );
   await inbox.claim({ max: 1, perRoom: 1, leaseMs: 60_000 });
   assert.equal(inbox.nextDeadline(), clock.now() + 500);
   assert.deepEqual(await inbox.claimOverdue({ max: 10, leaseMs: 1000 }), []);
@@ -194,14 +207,28 @@ test("a redaction that arrives before an event's turn marks it, in whatever plac
   await inbox.accept(batch({ rooms: [update({ timeline: [old, current] })] }));
   await inbox.accept(batch({ rooms: [update({ timeline: redactions })] }));
   const entries = await inbox.takeNew(10);
-  assert.deepEqual(entries.map((entry) => entry.redacted), [true, true, false, false]);
+  assert.deepEqual(
+    entries.map((entry) => entry.redacted),
+    [true, true, false, false],
+  );
 });
 
 test("a limited timeline is recorded as a gap with the sync that showed it", async (t) => {
   const { inbox, gaps } = openJournal(t);
-  await inbox.accept(batch({ nextBatch: "a" as SyncToken, rooms: [update({ timeline: [event()], limited: true, prevBatch: "history" })] }));
+  await inbox.accept(
+    batch({
+      nextBatch: "a" as SyncToken,
+      rooms: [update({ timeline: [event()], limited: true, prevBatch: "history" })],
+    }),
+  );
   assert.deepEqual(gaps.open(), [], "history from before the first sync is nobody's gap");
-  await inbox.accept(batch({ since: "a" as SyncToken, nextBatch: "b" as SyncToken, rooms: [update({ timeline: [event()], limited: true, prevBatch: "p1" })] }));
+  await inbox.accept(
+    batch({
+      since: "a" as SyncToken,
+      nextBatch: "b" as SyncToken,
+      rooms: [update({ timeline: [event()], limited: true, prevBatch: "p1" })],
+    }),
+  );
   assert.deepEqual(gaps.open(), [{ roomId: ROOM, prevBatch: "p1", since: "a" }]);
 });
 
@@ -237,7 +264,15 @@ test("settled rows lose their bodies by age, and their IDs outlive their request
   assert(entry);
   const dayMs = 24 * 60 * 60 * 1000;
   const expiresAt = clock.now() + 3 * dayMs;
-  await inbox.route([{ entry, route: { kind: "settle", decision: { decision: "no_answer", reason: "expired" }, expiresAt, drafts: [] } }], 0);
+  await inbox.route(
+    [
+      {
+        entry,
+        route: { kind: "settle", decision: { decision: "no_answer", reason: "expired" }, expiresAt, drafts: [] },
+      },
+    ],
+    0,
+  );
   const rows = () => database.prepare<{ raw: string | null }>("SELECT raw FROM inbox").all();
   clock.time += dayMs;
   await inbox.clean(clock.now() - 2 * dayMs, 100);

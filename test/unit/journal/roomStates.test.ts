@@ -21,9 +21,17 @@ test("a room that was seen encrypted once stays encrypted, whatever the server s
 
 test("rotation settings only become stricter", async (t) => {
   const { inbox, rooms } = openJournal(t);
-  await inbox.accept(batch({ rooms: [update({ state: [encryption({ rotation_period_msgs: 10, rotation_period_ms: 1000 })] })] }));
-  await inbox.accept(batch({ rooms: [update({ timeline: [encryption({ rotation_period_msgs: 5000, rotation_period_ms: 100 })] })] }));
-  assert.deepEqual(rooms.view(ROOM)?.encryption, { algorithm: "m.megolm.v1.aes-sha2", rotation_period_msgs: 10, rotation_period_ms: 100 });
+  await inbox.accept(
+    batch({ rooms: [update({ state: [encryption({ rotation_period_msgs: 10, rotation_period_ms: 1000 })] })] }),
+  );
+  await inbox.accept(
+    batch({ rooms: [update({ timeline: [encryption({ rotation_period_msgs: 5000, rotation_period_ms: 100 })] })] }),
+  );
+  assert.deepEqual(rooms.view(ROOM)?.encryption, {
+    algorithm: "m.megolm.v1.aes-sha2",
+    rotation_period_msgs: 10,
+    rotation_period_ms: 100,
+  });
 });
 
 test("an encryption event counts even where it stands in a timeline that is not the current state", async (t) => {
@@ -49,7 +57,11 @@ test("recipients are joined members, and invited ones unless history visibility 
 test("state after the timeline is the current state: the timeline's own is not applied over it", async (t) => {
   const { inbox, rooms } = openJournal(t);
   await inbox.accept(
-    batch({ rooms: [update({ stateIs: "after_timeline", state: [member(ALICE, "join")], timeline: [member(ALICE, "leave")] })] }),
+    batch({
+      rooms: [
+        update({ stateIs: "after_timeline", state: [member(ALICE, "join")], timeline: [member(ALICE, "leave")] }),
+      ],
+    }),
   );
   const view = rooms.view(ROOM);
   assert(view);

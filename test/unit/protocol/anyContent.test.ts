@@ -76,14 +76,20 @@ describe("any JSON", () => {
     fc.assert(
       fc.property(anyInput, (input) => {
         const decision = decide(input);
-        if (decision.kind === "ignore") return void assert.ok(noAnswerReasons.includes(decision.reason));
+        if (decision.kind === "ignore") {
+          assert.ok(noAnswerReasons.includes(decision.reason));
+          return;
+        }
         assert.ok(input.event.sender !== input.own.userId && !input.replay && !input.redacted);
         const end = decision.kind === "answer" ? decision.expiresAt : decision.request?.expiresAt;
         if (end !== undefined) {
           assert.ok(input.now <= end - input.policy.sendMarginMs);
           assert.ok(end <= input.receivedAt + input.policy.maxLifetimeMs);
         }
-        if (decision.kind === "handle") return void assert.ok(input.hasHandler);
+        if (decision.kind === "handle") {
+          assert.ok(input.hasHandler);
+          return;
+        }
         assert.ok(reasonCodes.includes(decision.code));
         assert.ok(decision.messages.some((message) => message.type === "error" && message.text !== ""));
       }),

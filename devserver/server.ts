@@ -1,0 +1,93 @@
+/**
+ * The development homeserver: an in-memory Matrix homeserver over real HTTP, for Docket's tests and demo.
+ *
+ * What it does not do: federation (users of "other servers" are accounts made here), persistence, registration over
+ * HTTP, cross-signing and key backup, media, presence, typing and receipts to others, notifications and push, lazy
+ * loading of members, threads and bundled relations, search, spaces, room upgrades, restricted joins, full
+ * authorisation rules (power levels only), checks of signatures. It trusts whoever reaches it, and keeps all it ever
+ * saw in memory. It listens on 127.0.0.1 only and is never part of the published package.
+ *
+ * `startDevServer(options)` gives a `DevServer` (devServer.ts); its public methods are the tests' controls.
+ */
+import { Accounts } from "./accounts.ts";
+import { addAdminRoutes } from "./adminRoutes.ts";
+import { Changes, Stream } from "./changes.ts";
+import { DevServer } from "./devServer.ts";
+import { Faults } from "./faults.ts";
+import { addHistoryRoutes } from "./historyRoutes.ts";
+import { addKeyRoutes } from "./keyRoutes.ts";
+import { Keys } from "./keys.ts";
+import { Listener } from "./listener.ts";
+import { Observer } from "./observer.ts";
+import type { ServerParts } from "./parts.ts";
+import { RateLimits, type RateLimit } from "./rateLimits.ts";
+import { addRoomRoutes } from "./roomRoutes.ts";
+import { Rooms } from "./rooms.ts";
+import { Answer, Router } from "./router.ts";
+import { addSessionRoutes } from "./sessionRoutes.ts";
+import { Sync } from "./sync.ts";
+import { ToDevice } from "./toDevice.ts";
+
+export type { DevServer, SignedIn } from "./devServer.ts";
+
+export interface DevServerOptions {
+  /** `localhost` by default. */
+  readonly serverName?: string;
+  /** 0 (the default) takes any free port. */
+  readonly port?: number;
+  /** Shown by `/versions`. `org.matrix.msc4222: true` also turns `state_after` on. */
+  readonly unstableFeatures?: Readonly<Record<string, boolean>>;
+  /** `10` by default, as on Synapse. */
+  readonly defaultRoomVersion?: "10" | "11" | "12";
+  /** Off by default. */
+  readonly rateLimit?: RateLimit;
+  /** The server's clock, milliseconds since the Unix epoch. */
+  readonly now?: () => number;
+}
+
+/** Starts a server that listens when this resolves. The caller stops it. */
+export async function startDevServer(options: DevServerOptions = {}): Promise<DevServer> {
+  const anything = new Changes();
+  const parts = partsOf(options, anything);
+  const router = new Router();
+  const server = new DevServer(parts, new Listener(parts, router, options.port ?? 0), anything);
+  addSessionRoutes(router, parts);
+  addRoomRoutes(router, parts);
+  addHistoryRoutes(router, parts);
+  addKeyRoutes(router, parts);
+  addAdminRoutes(router, server, anything);
+  router.on("GET", "/_matrix/client/v3/sync", async ({ session, query, signal }) => {
+    const answer = await parts.sync.answer(session, query, signal);
+    return "raw" in answer ? new Answer(200, answer.raw) : answer.body;
+  });
+  await server.resume();
+  return server;
+}
+
+function partsOf(options: DevServerOptions, anything: Changes): ServerParts {
+  const now = options.now ?? Date.now;
+  const serverName = options.serverName ?? "localhost";
+  const unstableFeatures = options.unstableFeatures ?? {};
+  const stream = new Stream(anything);
+  const accounts = new Accounts(stream, serverName);
+  const observer = new Observer(anything);
+  const rooms = new Rooms(stream, accounts, observer, now);
+  const keys = new Keys(stream);
+  const toDevice = new ToDevice(stream);
+  const stateAfterOffered = unstableFeatures["org.matrix.msc4222"] === true;
+  return {
+    serverName,
+    defaultRoomVersion: options.defaultRoomVersion ?? "10",
+    unstableFeatures,
+    stream,
+    accounts,
+    rooms,
+    keys,
+    toDevice,
+    sync: new Sync({ stream, accounts, rooms, keys, toDevice, now, stateAfterOffered }),
+    faults: new Faults(anything),
+    observer,
+    rateLimits: new RateLimits(options.rateLimit ?? null, now),
+    now,
+  };
+}

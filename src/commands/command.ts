@@ -1,0 +1,36 @@
+/** What every subcommand is given, and how one is plugged into the program. */
+import type { Command } from "commander";
+import type { ExitCode } from "../errors.ts";
+import type { StepKind } from "../handlers/step.ts";
+
+export interface TextSink {
+  /** Writes text as it is; lines end with `\n`. */
+  write(text: string): void;
+}
+
+/** The outside world of a command: nothing else of the process is touched. */
+export interface CommandContext {
+  readonly stdout: TextSink;
+  readonly stderr: TextSink;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stepKinds: readonly StepKind[];
+  /**
+   * For commands that run long: from the first call on, SIGTERM and SIGINT abort the signal instead of ending the process (a second
+   * one ends it at once), and so does the loss of standard output.
+   */
+  stopSignal(): AbortSignal;
+  /** Says what happened and ends the process at once, synchronously: nothing that runs goes on for even one more step. */
+  endNow(error: Error): never;
+}
+
+/** A command's own results are 1 to 3. */
+export type CommandResult = ExitCode | 1 | 2 | 3;
+
+/**
+ * Adds a subcommand to the program.
+ * @param run registers what the subcommand does; call it from the subcommand's `action`, and return what it returns
+ */
+export type AddCommand = (program: Command, context: CommandContext, run: RunCommand) => void;
+export type RunCommand = (work: () => Promise<CommandResult>) => Promise<void>;
+
+export const defaultConfigFile = "./config.yaml";

@@ -1,0 +1,56 @@
+/** `docket start`: runs the bot until it is told to stop, or can't go on. */
+import type { Command } from "commander";
+import { createBot } from "../bot.ts";
+import { systemClock } from "../clock.ts";
+import { loadConfig } from "../config/loadConfig.ts";
+import { prepareHandlers } from "../config/prepareHandlers.ts";
+import { ExitCode, formatProblem } from "../errors.ts";
+import { createRegistry } from "../handlers/registry.ts";
+import { createLogger } from "../logging.ts";
+import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
+
+export function addStart(program: Command, context: CommandContext, run: RunCommand): void {
+  program
+    .command("start")
+    .summary("run the bot")
+    .description(
+      "Runs the bot until SIGTERM or SIGINT; a second signal ends it at once. Logs JSON lines to standard output. " +
+        "A homeserver that does not answer is waited for; a token that is refused ends the process with exit code 77.",
+    )
+    .option(
+      "-c, --config <file>",
+      "the configuration file; relative paths in it start at its folder",
+      defaultConfigFile,
+    )
+    .action((options: { config: string }) => run(() => start(options.config, context)));
+}
+
+/** @throws what ended the bot, after it was stopped as cleanly as it still could be */
+async function start(configFile: string, context: CommandContext): Promise<CommandResult> {
+  const config = await loadConfig(configFile, context);
+  const registry = createRegistry(await prepareHandlers(config, context.stepKinds));
+  const log = createLogger(config.log, context.stdout);
+  for (const warning of config.warnings)
+    log.warn({ problem: formatProblem(warning) }, "the configuration deserves a second look");
+
+  const signal = context.stopSignal();
+  const ended = Promise.withResolvers<void>();
+  const bot = createBot(config, {
+    registry,
+    clock: systemClock,
+    log,
+    onFailure: ended.reject,
+    onFatal: (error) => context.endNow(error),
+  });
+  signal.addEventListener("abort", () => ended.resolve(), { once: true });
+  if (signal.aborted) ended.resolve();
+  try {
+    // Whichever comes first: a stop, or a failure, must not wait for a homeserver that is away.
+    await Promise.race([bot.start().then(() => ended.promise), ended.promise]);
+    log.info({}, "stopping");
+  } finally {
+    await bot.stop();
+  }
+  log.info({}, "stopped");
+  return ExitCode.ok;
+}

@@ -1,0 +1,79 @@
+/**
+ * The process: arguments, signals, streams and the exit code; the only file that touches `process`. It imports nothing before it
+ * knows that this Node can load the rest, and so must stay free of static imports (the bundle keeps the rest in files of its own).
+ */
+import type { CommandContext, TextSink } from "./commands/command.ts";
+
+const OLDEST_NODE = [22, 18] as const;
+/** `ExitCode` of errors.ts, which is not loaded yet. */
+const USAGE = 64;
+const BUG = 70;
+
+function isTooOld(version: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1]);
+}
+
+async function main(): Promise<void> {
+  const { runProgram, reportFailure } = await import("./commands/program.ts");
+  const stopping = new AbortController();
+
+  /** Whoever reads our output may leave (`docket ... | head`): no stack, no more output, and long work ends. */
+  const sink = (stream: NodeJS.WriteStream, onGone: () => void): TextSink => {
+    let gone = false;
+    stream.on("error", () => {
+      gone = true;
+      onGone();
+    });
+    return { write: (text) => void (gone || stream.write(text)) };
+  };
+  const stdout = sink(process.stdout, () => stopping.abort());
+  const stderr = sink(process.stderr, () => undefined);
+
+  const die = (error: unknown): never => process.exit(reportFailure(error, stderr));
+  process.on("unhandledRejection", die);
+  process.on("uncaughtException", die);
+
+  let listening = false;
+  const stopSignal = (): AbortSignal => {
+    if (listening) return stopping.signal;
+    listening = true;
+    for (const [signal, code] of [
+      ["SIGTERM", 143],
+      ["SIGINT", 130],
+    ] as const) {
+      process.on(signal, () => {
+        if (stopping.signal.aborted) process.exit(code);
+        stopping.abort();
+      });
+    }
+    return stopping.signal;
+  };
+
+  const world: Omit<CommandContext, "stepKinds"> = { stdout, stderr, env: process.env, stopSignal, endNow: die };
+  const code = await runProgram(process.argv.slice(2), world);
+  // A pipe takes its time: what was written must be out before the process ends.
+  await Promise.all([process.stdout, process.stderr].map((stream) => flushed(stream)));
+  process.exit(code);
+}
+
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed || stream.writableLength === 0) resolve();
+    else stream.write("", () => resolve());
+  });
+}
+
+if (isTooOld(process.versions.node)) {
+  process.stderr.write(
+    `docket needs Node ${OLDEST_NODE.join(".")} or newer; this is Node ${process.versions.node}.\n` +
+      "Install a newer one (https://nodejs.org), or run it with `npx node@24`.\n",
+  );
+  process.exitCode = USAGE;
+} else {
+  await main().catch((error: unknown) => {
+    // Only loading can fail here: a file of the package is missing, or was built for another system.
+    process.stderr.write(`docket can't be loaded: ${error instanceof Error ? error.message : "unknown reason"}\n`);
+    process.exitCode = BUG;
+  });
+}

@@ -1,0 +1,130 @@
+/** The bot as its operator runs it: `node src/main.ts start`, in a process of its own, with its log read line by line. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string };
+
+export interface BotOptions {
+  readonly homeserver: string;
+  readonly userId: string;
+  readonly accessToken: string;
+  /** Holds the configuration and the data. */
+  readonly directory: string;
+  /** YAML that is put at the end of the configuration: handlers, limits, ... */
+  readonly yaml?: string;
+  /** Module that the bot's process imports first, for faults inside it. */
+  readonly preload?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** What the bot runs with where a test does not say otherwise. */
+export const DEFAULT_YAML = `
+invites:
+  accept: ["@*:localhost"]
+handlers:
+  - types: [org.example.report]
+    steps: [archive]
+`;
+
+export class BotProcess {
+  readonly lines: LogLine[] = [];
+  readonly child: ChildProcess;
+  private stderrText = "";
+  private waiters: (() => void)[] = [];
+  private readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+
+  constructor(options: BotOptions) {
+    const config = writeConfig(options);
+    const preload = options.preload === undefined ? [] : ["--import", options.preload];
+    this.child = spawn(process.execPath, [...preload, MAIN, "start", "--config", config], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...options.env },
+    });
+    const { stdout, stderr } = this.child;
+    if (stdout === null || stderr === null) throw new Error("the bot's output is not piped");
+    createInterface({ input: stdout }).on("line", (line) => {
+      this.lines.push(JSON.parse(line) as LogLine);
+      this.wake();
+    });
+    stderr.setEncoding("utf8").on("data", (text: string) => (this.stderrText += text));
+    this.exited = once(this.child, "close").then(([code, signal]) => {
+      this.wake();
+      return { code: code as number | null, signal: signal as NodeJS.Signals | null };
+    });
+  }
+
+  /** Everything written to standard error so far. */
+  get stderr(): string {
+    return this.stderrText;
+  }
+
+  /**
+   * @returns the first log line that matches, past or future
+   * @throws Error the process ended, or `timeoutMs` is over, before there was one
+   */
+  async line(matches: (line: LogLine) => boolean, what: string, timeoutMs = 20_000): Promise<LogLine> {
+    const end = Date.now() + timeoutMs;
+    for (;;) {
+      const found = this.lines.find(matches);
+      if (found !== undefined) return found;
+      const ended = this.child.exitCode !== null || this.child.signalCode !== null;
+      if (ended || Date.now() > end) {
+        throw new Error(
+          `the bot ${ended ? "ended" : "did not log"} before ${what}\n${this.stderrText}${JSON.stringify(this.lines.slice(-12), null, 1)}`,
+        );
+      }
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.max(end - Date.now(), 1));
+        this.waiters.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+
+  running(): Promise<LogLine> {
+    return this.line((line) => line.msg === "Docket is running", "it was running");
+  }
+
+  /** Resolves with how the process ended, whoever ended it. */
+  ended(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+    return this.exited;
+  }
+
+  /** SIGTERM, and the end of the process. @returns its exit code */
+  async stop(): Promise<number | null> {
+    this.child.kill("SIGTERM");
+    return (await this.exited).code;
+  }
+
+  /** SIGKILL, and the end of the process. Does nothing to one that has ended. */
+  async kill(): Promise<void> {
+    this.child.kill("SIGKILL");
+    await this.exited;
+  }
+
+  private wake(): void {
+    const waiters = this.waiters;
+    this.waiters = [];
+    for (const waiter of waiters) waiter();
+  }
+}
+
+/** @returns the path of the configuration file that was written */
+export function writeConfig(options: BotOptions): string {
+  const config = join(options.directory, "config.yaml");
+  const token = join(options.directory, "token");
+  writeFileSync(token, options.accessToken, { mode: 0o600 });
+  writeFileSync(
+    config,
+    `homeserver: ${options.homeserver}\naccount:\n  user: "${options.userId}"\n  token: "\${file:./token}"\ndata:\n  directory: ./data\n${options.yaml ?? DEFAULT_YAML}`,
+  );
+  return config;
+}
