@@ -171,6 +171,8 @@ export class DemoRun {
       ...(onLine === undefined ? {} : { onLine }),
     });
     this.#children.push(child);
+    const pids = Object.fromEntries(this.#children.map(({ name: key, pid }) => [key, pid]));
+    writeFileSync(join(this.#folder, "pids.json"), JSON.stringify(pids));
     void child.ended.then((end) => {
       if (!this.#mayEnd.has(child)) this.#fail(`the ${end.name} ended by itself, with ${describeEnd(end)}`);
     });

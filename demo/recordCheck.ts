@@ -11,7 +11,11 @@ const COMMAND_MS = 20_000;
  * @param events what was sent
  */
 export async function recordRows(root: string, configFile: string, events: readonly AskedEvent[]): Promise<Row[]> {
-  const list = await docket(root, ["record", "list", "--config", configFile]);
+  const ordinary = events.find((event) => event.where === "encrypted" && event.asked === "an ordinary message");
+  const [list, shown] = await Promise.all([
+    docket(root, ["record", "list", "--config", configFile]),
+    ordinary && docket(root, ["record", "show", ordinary.eventId, "--config", configFile]),
+  ]);
   const missing = events.filter((event) => !list.output.includes(event.eventId));
   const problems = missing.map((event) => `not in the record: ${event.where}, ${event.asked}`);
   if (list.problem !== null) problems.push(list.problem);
@@ -27,9 +31,7 @@ export async function recordRows(root: string, configFile: string, events: reado
       eventId: null,
     },
   ];
-  const ordinary = events.find((event) => event.where === "encrypted" && event.asked === "an ordinary message");
-  if (ordinary !== undefined) {
-    const shown = await docket(root, ["record", "show", ordinary.eventId, "--config", configFile]);
+  if (ordinary !== undefined && shown !== undefined) {
     const readable = shown.output.includes("Ambulance 3 is on its way");
     const found = readable ? "its text, decrypted" : "not its text";
     rows.push({

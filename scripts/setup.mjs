@@ -18,8 +18,8 @@ function fingerprint() {
   return `${hash.digest("hex")} ${process.platform} ${process.arch}\n`;
 }
 
-function run(command, args, what) {
-  const result = spawnSync(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], encoding: "utf8" });
+function run(command, args, what, cwd = root) {
+  const result = spawnSync(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"], encoding: "utf8" });
   if (result.status === 0) return;
   process.stderr.write(result.stdout ?? "");
   process.stderr.write(result.stderr ?? "");
@@ -42,8 +42,9 @@ if (!installed) {
   // Scripts of packages stay off: nothing is compiled and nothing fetched from elsewhere. The one that is needed follows.
   run(command, [...prefix, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], "npm ci");
   // The `node` package puts Node 24 first on the PATH of npm scripts; its script installs the binary's package from the registry.
+  // It puts the binary into the folder that it is run in.
   if (!works(bundledNode)) {
-    run(process.execPath, [join(modules, "node", "installArchSpecificPackage.js")], "the installation of Node 24");
+    run(process.execPath, ["installArchSpecificPackage.js"], "the installation of Node 24", join(modules, "node"));
   }
   writeFileSync(stamp, wanted);
   process.stderr.write("setup: done\n");

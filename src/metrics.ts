@@ -15,6 +15,11 @@ export class Metrics {
     help: "Timeline entries that are no events and were set aside.",
     registers: [this.registry],
   });
+  readonly gaps = new Counter({
+    name: "docket_gaps_total",
+    help: "Parts of timelines that /sync left out.",
+    registers: [this.registry],
+  });
   readonly parked = new Counter({
     name: "docket_parked_events_total",
     help: "Events that could not be decrypted when they came, by reason.",

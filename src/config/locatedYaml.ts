@@ -46,7 +46,7 @@ class Walk {
   constructor(parsed: ParsedYaml, file: string) {
     this.parsed = parsed;
     this.file = file;
-    this.problems = parsed.problems.map((problem) => ({ file, ...problem }));
+    this.problems = [];
   }
 
   result(): LocatedYaml {
@@ -54,7 +54,7 @@ class Walk {
     const value = contents === null ? undefined : this.read(contents, []);
     return {
       value,
-      problems: this.problems,
+      problems: [...this.syntaxProblems(), ...this.problems],
       lostKeys: this.parsed.lostKeys,
       placeOf: (path) => this.nearest(path, this.values),
       keyPlaceOf: (path) => {
@@ -71,7 +71,7 @@ class Walk {
     const key = pathKey(path);
     if (!this.values.has(key)) this.values.set(key, offset);
     this.visited += 1;
-    if (this.visited > MOST_VALUES || path.length > DEEPEST || this.parsed.lostValues.has(offset)) {
+    if (this.visited > MOST_VALUES || path.length > DEEPEST || this.parsed.isLost(offset, isEmpty(node))) {
       if (this.visited === MOST_VALUES + 1)
         this.report(path, offset, `found more than ${MOST_VALUES} values (aliases count each time), expected fewer`);
       if (path.length > DEEPEST)
@@ -93,6 +93,19 @@ class Walk {
     } finally {
       this.open.delete(node);
     }
+  }
+
+  /** The parser's problems, with the path of the value where one stands at their place. */
+  private syntaxProblems(): ConfigProblem[] {
+    const wanted = new Map(this.parsed.problems.map((problem) => [problem.offset, problem.path]));
+    for (const [key, offset] of this.values) {
+      if (wanted.has(offset)) wanted.set(offset, formatPath(JSON.parse(key) as YamlPath));
+    }
+    return this.parsed.problems.map(({ offset, ...problem }) => ({
+      file: this.file,
+      ...problem,
+      path: wanted.get(offset) ?? "",
+    }));
   }
 
   private readAlias(name: string, node: Node, path: YamlPath): YamlValue | undefined {
@@ -130,7 +143,8 @@ class Walk {
       }
       seen.set(key, offset);
       this.keys.set(pathKey(here), offset);
-      if (pair.value === null) this.values.set(pathKey(here), offset);
+      // Where nothing stands after the colon, the key is the place to look at.
+      if (pair.value === null || isEmpty(pair.value)) this.values.set(pathKey(here), offset);
       result[key] = pair.value === null ? null : (this.read(pair.value, here) ?? null);
     }
     return result;
@@ -188,4 +202,15 @@ class Walk {
     }
     return { line: 1, column: 1 };
   }
+}
+
+/** Nothing stands there: neither a value nor the word null. */
+function isEmpty(node: Node): boolean {
+  return (
+    isScalar(node) &&
+    node.value === null &&
+    node.range !== null &&
+    node.range !== undefined &&
+    node.range[0] === node.range[1]
+  );
 }

@@ -1,10 +1,11 @@
 /** What somebody probably meant: the nearest known word, by edit distance with swaps of neighbours. */
 
 /**
- * @returns the candidate that differs from `word` by a third of its length at most, ignoring case, `-` and `_`; null when none is near
+ * @returns the candidate that differs from `word` by a third of its length at most, or begins it, ignoring case, `-` and `_`; null when none is near
  */
 export function closest(word: string, candidates: readonly string[]): string | null {
   if (word.length > 64) return null;
+  const extended = candidates.find((candidate) => candidate.length >= 3 && plain(word).startsWith(plain(candidate)));
   let best: string | null = null;
   let bestDistance = Infinity;
   for (const candidate of candidates) {
@@ -14,7 +15,7 @@ export function closest(word: string, candidates: readonly string[]): string | n
     best = candidate;
     bestDistance = distance;
   }
-  return best;
+  return best ?? extended ?? null;
 }
 
 function plain(word: string): string {

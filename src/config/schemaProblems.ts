@@ -164,6 +164,8 @@ function locate(told: Told, { file, document }: ProblemContext): ConfigProblem {
 /** Values in a place whose key sounds like a secret, or that came from elsewhere, or whose leaf says so. */
 function isSecret(path: YamlPath, issue: Issue, context: ProblemContext): boolean {
   if ((issue.params as Partial<LeafParams> | undefined)?.secret === true) return true;
+  // `account: token:abc` is text where a mapping belongs.
+  if (issue.expected === "object") return true;
   if (
     path.some(
       (part) => typeof part === "string" && /token|secret|password|passphrase|key$|^url$|credential/i.test(part),
@@ -173,13 +175,17 @@ function isSecret(path: YamlPath, issue: Issue, context: ProblemContext): boolea
   return path.some((_part, index) => context.secretPaths.has(pathKey(path.slice(0, index + 1))));
 }
 
+/** How Synapse and the Matrix Authentication Service begin their tokens: one may have been put into the wrong place. */
+const LOOKS_LIKE_A_TOKEN = /\b(syt|syr|syl|mat|mar|mct|mcr)_/;
+
 function describe(found: YamlValue, secret: boolean): string {
   if (found === null) return "nothing";
   if (Array.isArray(found)) return found.length === 0 ? "an empty list" : "a list";
   if (typeof found === "object") return "a mapping";
   const type = typeof found === "string" ? "text" : typeof found === "boolean" ? "true or false" : "a number";
   if (secret) return found === "" ? "empty text" : type;
-  return typeof found === "string" ? showText(found) : String(found);
+  if (typeof found !== "string") return String(found);
+  return LOOKS_LIKE_A_TOKEN.test(found) ? "text" : showText(found);
 }
 
 function typeName(expected: unknown): string | null {

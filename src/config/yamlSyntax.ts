@@ -5,6 +5,7 @@
  */
 import { LineCounter, isScalar, parseDocument, visit, type Document, type YAMLError } from "yaml";
 import type { ConfigProblem } from "../errors.ts";
+import { explainSyntax } from "./explainSyntax.ts";
 import { pathByIndentation } from "./pathByIndentation.ts";
 
 export interface Place {
@@ -17,11 +18,11 @@ export interface ParsedYaml {
   readonly document: Document.Parsed;
   /** Line and column in the source of an offset in the document. */
   readonly placeOf: (offset: number) => Place;
-  readonly problems: readonly Omit<ConfigProblem, "file">[];
+  readonly problems: readonly SyntaxProblem[];
   /** Keys that stood in what was blanked out: nobody should be told that they are missing. */
   readonly lostKeys: ReadonlySet<string>;
-  /** Offsets of values that were blanked out: their value is unknown and already complained about. */
-  readonly lostValues: ReadonlySet<number>;
+  /** True for a value that was blanked out, or whose content was: it is unknown, and already complained about. */
+  readonly isLost: (offset: number, empty: boolean) => boolean;
 }
 
 /** Parsing takes time that grows with the text; a file with more mistakes than this is shown the first ones. */
@@ -43,12 +44,11 @@ const LOSES_ITS_PLACE: ReadonlySet<string> = new Set([
   "IMPOSSIBLE",
 ]);
 
-type Found = Omit<ConfigProblem, "file">;
+export type SyntaxProblem = Omit<ConfigProblem, "file"> & { readonly offset: number };
 
 export function parseYaml(source: string): ParsedYaml {
-  const problems: Found[] = [];
-  const lostKeys = new Set<string>();
-  const lostValues = new Set<number>();
+  const problems: SyntaxProblem[] = [];
+  const lost: Lost = { keys: new Set(), values: new Set(), blocks: [] };
   const untabbed = withoutTabs(source, problems);
   const { placeOf } = untabbed;
   let text = untabbed.text;
@@ -57,7 +57,7 @@ export function parseYaml(source: string): ParsedYaml {
       prettyErrors: false,
       uniqueKeys: false,
       resolveKnownTags: false,
-      logLevel: "silent",
+      logLevel: "error",
     });
     const errors = [...document.errors, ...document.warnings].sort((left, right) => left.pos[0] - right.pos[0]);
     const fatal = errors.find((error) => LOSES_ITS_PLACE.has(error.code));
@@ -65,13 +65,17 @@ export function parseYaml(source: string): ParsedYaml {
     if (fatal === undefined || !mayRepair) {
       for (const error of errors.slice(0, MOST_PROBLEMS)) {
         problems.push(describe(error, error.pos[0], untabbed));
-        if (error.code === "BAD_ALIAS") lostValues.add(error.pos[0]);
+        if (error.code === "BAD_ALIAS") lost.values.add(error.pos[0]);
       }
-      return { document, placeOf, problems, lostKeys, lostValues };
+      const repaired = text;
+      const isLost = (offset: number, empty: boolean): boolean =>
+        lost.values.has(offset) ||
+        (empty && lost.blocks.some((start) => start >= offset && /^(\s|#.*)*$/.test(repaired.slice(offset, start))));
+      return { document, placeOf, problems, lostKeys: lost.keys, isLost };
     }
     const offset = startOf(fatal, document, text);
     problems.push(describe(fatal, offset, { text: untabbed.text, placeOf }));
-    text = blankOut(text, offset, lostKeys, lostValues);
+    text = blankOut(text, offset, lost);
   }
 }
 
@@ -83,7 +87,7 @@ interface Untabbed {
 }
 
 /** Tabs at the start of a line: the commonest mistake that a screen does not show. Reported once for the file. */
-function withoutTabs(source: string, problems: Found[]): Untabbed {
+function withoutTabs(source: string, problems: SyntaxProblem[]): Untabbed {
   const width = Math.max(1, /^( +)\S/m.exec(source)?.[1]?.length ?? 2);
   const added = new Map<number, number>();
   const replaced = source.split("\n").map((line, index) => {
@@ -104,6 +108,7 @@ function withoutTabs(source: string, problems: Found[]): Untabbed {
   if (first !== undefined) {
     const also = added.size === 1 ? "" : ` (and on ${added.size - 1} more lines)`;
     problems.push({
+      offset: lines.lineStarts[first - 1] ?? 0,
       line: first,
       column: 1,
       path: pathByIndentation(text, lines.lineStarts[first - 1] ?? 0),
@@ -132,20 +137,24 @@ function startOf(error: YAMLError, document: Document.Parsed, text: string): num
   return start;
 }
 
+interface Lost {
+  readonly keys: Set<string>;
+  /** Offsets of references. */
+  readonly values: Set<number>;
+  /** Offsets of blocks of lines. */
+  readonly blocks: number[];
+}
+
 /** Takes the smallest piece out of the text that the mistake can be blamed on: a `${...}`, or a line with what is indented below it. */
-function blankOut(text: string, offset: number, lostKeys: Set<string>, lostValues: Set<number>): string {
+function blankOut(text: string, offset: number, lost: Lost): string {
   const lineStart = text.lastIndexOf("\n", offset - 1) + 1;
   const lineEnd = endOfLine(text, offset);
   const line = text.slice(lineStart, lineEnd);
-  for (const reference of line.matchAll(REFERENCE)) {
-    const from = lineStart + reference.index;
-    if (offset < from || offset > from + reference[0].length) continue;
-    let repaired = line;
-    for (const each of line.matchAll(REFERENCE)) {
-      lostValues.add(lineStart + each.index);
-      repaired =
-        repaired.slice(0, each.index) + BLANK.repeat(each[0].length) + repaired.slice(each.index + each[0].length);
-    }
+  if (referenceAt(line, offset - lineStart) !== null) {
+    const repaired = line.replace(REFERENCE, (reference, index: number) => {
+      lost.values.add(lineStart + index);
+      return BLANK.repeat(reference.length);
+    });
     return text.slice(0, lineStart) + repaired + text.slice(lineEnd);
   }
 
@@ -157,9 +166,10 @@ function blankOut(text: string, offset: number, lostKeys: Set<string>, lostValue
     if (next.trim() !== "" && indentationOf(next) <= indentation) break;
     end = nextEnd;
   }
-  const lost = text.slice(lineStart, end);
-  for (const match of lost.matchAll(/(?:^|[\s{,])"?([A-Za-z_]+)"?\s*:/gm)) lostKeys.add(match[1] ?? "");
-  return text.slice(0, lineStart) + lost.replace(/[^\r\n]/g, " ") + text.slice(end);
+  lost.blocks.push(lineStart);
+  const block = text.slice(lineStart, end);
+  for (const match of block.matchAll(/(?:^|[\s{,])"?([A-Za-z_]+)"?\s*:/gm)) lost.keys.add(match[1] ?? "");
+  return text.slice(0, lineStart) + block.replace(/[^\r\n]/g, " ") + text.slice(end);
 }
 
 function endOfLine(text: string, offset: number): number {
@@ -171,77 +181,19 @@ function indentationOf(line: string): number {
   return /^ */.exec(line)?.[0].length ?? 0;
 }
 
-function describe(error: YAMLError, offset: number, { text, placeOf }: Untabbed): Found {
+function describe(error: YAMLError, offset: number, { text, placeOf }: Untabbed): SyntaxProblem {
   const lineStart = text.lastIndexOf("\n", offset - 1) + 1;
   const line = text.slice(lineStart, endOfLine(text, offset));
-  const column = offset - lineStart;
-  const inReference = [...line.matchAll(REFERENCE)].some(
-    ({ index, 0: found }) => index <= column && column <= index + found.length,
-  );
-  return {
-    ...placeOf(offset),
-    path: pathByIndentation(text, offset),
-    ...explain(error, text.charAt(offset), line, inReference),
-  };
+  const reference = referenceAt(line, offset - lineStart);
+  const start = reference === null ? offset : lineStart + reference;
+  const explanation = explainSyntax(error.code, text.charAt(start), line, reference !== null);
+  return { offset: start, ...placeOf(start), path: pathByIndentation(text, start), ...explanation };
 }
 
-/** Never quotes the line. */
-function explain(
-  error: YAMLError,
-  character: string,
-  line: string,
-  inReference: boolean,
-): { message: string; hint?: string } {
-  if (error.code === "BAD_ALIAS") {
-    return { message: "found a bare `*`, expected text", hint: 'To YAML a `*` is a reference; put it in quotes: "*".' };
+/** @returns where the `${...}` around this column begins; null where there is none */
+function referenceAt(line: string, column: number): number | null {
+  for (const { index, 0: found } of line.matchAll(REFERENCE)) {
+    if (index <= column && column <= index + found.length) return index;
   }
-  if (error.code === "BAD_SCALAR_START") {
-    const hint = `Put the whole value in quotes${character === "@" ? ', as in "@docket:example.org"' : ""}.`;
-    return { message: `found a value that starts with \`${character}\`, expected it in quotes`, hint };
-  }
-  if (error.code === "RESOURCE_EXHAUSTION")
-    return { message: "found values nested too deeply to be read, expected a few levels" };
-  if (error.code === "TAG_RESOLVE_FAILED") {
-    return {
-      message: "found a tag (`!…`), expected a plain value",
-      hint: "If the value starts with `!`, put it in quotes.",
-    };
-  }
-  if (error.code === "MULTIPLE_DOCS") return { message: "found a second document (`---`), expected one" };
-  if (error.code === "BAD_DQ_ESCAPE") {
-    return {
-      message: "found a `\\` in double quotes that starts no known escape",
-      hint: "Use single quotes, or write `\\\\`.",
-    };
-  }
-  if (inReference) {
-    return {
-      message: "found `${...}` inside `{ }` or `[ ]`, expected it in quotes",
-      hint: 'Write "${env:NAME}" in quotes, or put the key and its value on a line of their own.',
-    };
-  }
-  if (character === '"' || character === "'")
-    return { message: "found a quote that is not closed", hint: `Close it with ${character}.` };
-  if (character === "[" || character === "{") {
-    return {
-      message: `found a \`${character}\` that is not closed, or not on the lines where it belongs`,
-      hint: `Close it with ${character === "[" ? "]" : "}"}.`,
-    };
-  }
-  if (error.code === "BAD_INDENT") {
-    return {
-      message: "found a line that is indented differently from its neighbours",
-      hint: "Keys of one mapping start in the same column.",
-    };
-  }
-  if (error.code === "BLOCK_AS_IMPLICIT_KEY") {
-    return {
-      message: "found a second `: ` on one line, expected one",
-      hint: "Put a value that contains `: ` in quotes.",
-    };
-  }
-  if (/^\s*(- )?[a-z_]+:\S/.test(line)) {
-    return { message: "found text where `key: value` is expected", hint: "Put a space after the colon." };
-  }
-  return { message: "found text that is not YAML here, expected `key: value` or `- item`" };
+  return null;
 }

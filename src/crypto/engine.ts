@@ -116,7 +116,8 @@ class Engine implements CryptoEngine {
     const { signal } = this.stopping;
     const memberQueryTimeoutMs = options.memberQueryTimeoutMs ?? MEMBER_QUERY_TIMEOUT_MS;
     const waitMs = memberQueryTimeoutMs * SHARE_OF_ONE_QUERY;
-    this.devices = new MemberDevices({ machine, homeserver, clock, log, ownUserId, waitMs, signal });
+    const onLateAnswer = (): void => this.upkeep.nudge();
+    this.devices = new MemberDevices({ machine, homeserver, clock, log, ownUserId, waitMs, signal, onLateAnswer });
     const claims = new SessionClaims({ machine, homeserver, clock, ownUserId, waitMs });
     this.requests = new OutgoingRequests({
       machine,

@@ -30,6 +30,8 @@ export interface MemberDevicesOptions {
   /** How long one query may hold up the next, in milliseconds. */
   readonly waitMs: number;
   readonly signal: AbortSignal;
+  /** The library wants to ask once more. */
+  readonly onLateAnswer: () => void;
 }
 
 interface Silence {
@@ -163,9 +165,11 @@ export class MemberDevices {
     return sendKeyRequest(homeserver, { ...request, body }, { signal, timeoutMs: LATE_ANSWER_MS, retry: "none" });
   }
 
+  /** Without the failures: the library would make pauses of its own, which we could not end when a server is back. */
   private async mark(request: KeyRequest, response: JsonObject): Promise<void> {
+    const { failures: _, ...answers } = response;
     await this.options.machine.use("markRequestAsSent", (olm) =>
-      olm.markRequestAsSent(request.id, RequestType.KeysQuery, JSON.stringify(response)),
+      olm.markRequestAsSent(request.id, RequestType.KeysQuery, JSON.stringify(answers)),
     );
   }
 
@@ -215,6 +219,7 @@ export class MemberDevices {
         // The library saves the devices; it will ask once more, since this request is no longer its latest.
         await this.mark(request, response);
         this.noteAnswer(part, response);
+        this.options.onLateAnswer();
       } catch (error) {
         if (local && error instanceof Error) this.lastFailure = error;
         for (const user of Object.keys(part)) this.beingAsked.delete(user);

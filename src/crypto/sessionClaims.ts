@@ -5,7 +5,7 @@
  */
 import { RequestType, UserId as LibraryUserId } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Clock } from "../clock.ts";
-import { ServerUnreachable } from "../errors.ts";
+import { Cancelled, ServerUnreachable } from "../errors.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { isJsonObject } from "../protocol/json.ts";
 import { readKeyRequest, sendKeyRequest } from "./keyRequest.ts";
@@ -62,6 +62,7 @@ export class SessionClaims {
     const parts = splitByServer(wanted, () => false);
     const answers = await askParts(parts, ask, { clock, waitMs, signal });
     giveUp.abort();
+    if (signal.aborted) throw new Cancelled("Cancelled while one-time keys were claimed.");
     const failures: Record<string, { status: number }> = {};
     const timedOut = new ServerUnreachable("One-time keys could not be claimed in time.", { doubtful: true });
     for (const { part, error } of [...answers.failed, ...answers.late.map(({ part }) => ({ part, error: timedOut }))]) {

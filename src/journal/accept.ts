@@ -1,7 +1,7 @@
 /** What one accepted sync writes, inside the journal's transaction: all of it, or nothing. */
 import { createHash } from "node:crypto";
 import type { RawEvent } from "../protocol/events.ts";
-import type { UserId } from "../protocol/ids.ts";
+import type { RoomId, UserId } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
 import type { Gaps } from "./gaps.ts";
 import type { Invites } from "./invites.ts";
@@ -16,21 +16,22 @@ interface AcceptPorts {
 
 /**
  * Call inside a transaction.
- * @returns how many events were new, and how many parked ones may be decrypted now
+ * @returns how many events were new, how many parked ones may be decrypted now, and which rooms have a new gap
  */
 export function accept(
   batch: SyncBatch,
   database: Database,
   ownUser: UserId,
   { acceptPorts }: { acceptPorts: AcceptPorts },
-): { added: number; unparked: number } {
+): { added: number; unparked: number; gaps: readonly RoomId[] } {
   batch.heldWrites.apply();
   let added = 0;
+  const gaps: RoomId[] = [];
   for (const update of batch.rooms) {
     const before = acceptPorts.rooms.view(update.roomId);
     acceptPorts.rooms.apply(update, ownUser);
     acceptPorts.invites.close(update.roomId, update.membership);
-    recordGap(update, before, batch, ownUser, acceptPorts.gaps);
+    if (recordGap(update, before, batch, ownUser, acceptPorts.gaps)) gaps.push(update.roomId);
     for (const event of update.timeline) added += addEvent(database, event, batch.receivedAt);
   }
   for (const event of batch.malformed) {
@@ -52,7 +53,7 @@ export function accept(
   database
     .prepare("INSERT INTO meta (key, value) VALUES ('sync_token', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
     .run(batch.nextBatch);
-  return { added, unparked };
+  return { added, unparked, gaps };
 }
 
 /** Parked events whose key is here are new again. Call inside a transaction. @returns how many */
@@ -87,15 +88,16 @@ function addEvent(database: Database, event: RawEvent, receivedAt: number): numb
  * A limited timeline is a gap where we were in the room before it. In a room that is new to us it is one only if our own join
  * is not in the timeline; history from before the first sync of all is nobody's gap.
  */
-function recordGap(update: RoomUpdate, before: RoomView | null, batch: SyncBatch, ownUser: UserId, gaps: Gaps): void {
-  if (!update.limited || update.prevBatch === null || batch.since === null) return;
+function recordGap(update: RoomUpdate, before: RoomView | null, batch: SyncBatch, ownUser: UserId, gaps: Gaps): boolean {
+  if (!update.limited || update.prevBatch === null || batch.since === null) return false;
   const wasIn = before?.membership === "join";
   const joinSeen = update.timeline.some(
     (event) => event.type === "m.room.member" && event.state_key === ownUser && event.content["membership"] === "join",
   );
-  if (!wasIn && joinSeen) return;
+  if (!wasIn && joinSeen) return false;
   gaps.record(
     { roomId: update.roomId, prevBatch: update.prevBatch, since: wasIn ? batch.since : null },
     batch.receivedAt,
   );
+  return true;
 }

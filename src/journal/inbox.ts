@@ -116,15 +116,15 @@ export class Inbox {
 
   /**
    * One transaction: held crypto writes, events (once for each event ID), gaps, invites, room state, then the token.
-   * @returns how many events were new
+   * @returns how many events were new, and the rooms whose timeline has a new gap
    * @throws StoreFailed nothing was kept then, and the token stands where it stood
    */
-  async accept(batch: SyncBatch): Promise<{ added: number }> {
+  async accept(batch: SyncBatch): Promise<{ added: number; gaps: readonly RoomId[] }> {
     const result = this.database.transaction(() => accept(batch, this.database, this.ownUser, this));
     if (batch.newSessions.length > 0) this.keyArrivals += 1;
     if (result.added > 0 || result.unparked > 0) this.arrived.nudge();
     if (batch.invites.length > 0) this.invites.announce();
-    return { added: result.added };
+    return { added: result.added, gaps: result.gaps };
   }
 
   /** The ports that `accept` writes through; they share its transaction. */

@@ -70,15 +70,16 @@ export class Intake implements SyncReceiver {
     }
     const { nextBatch, crypto, rooms, invites, malformed } = read.contents;
     const receivedAt = this.clock.now();
-    await this.engine.receive(crypto, ({ newSessions, held }) =>
+    const { gaps } = await this.engine.receive(crypto, ({ newSessions, held }) =>
       this.inbox.accept({ since, nextBatch, receivedAt, heldWrites: held, newSessions, rooms, invites, malformed }),
     );
     for (const event of malformed) {
       this.metrics.malformedEvents.inc();
       this.log.warn({ roomId: event.roomId, problem: event.problem }, "an event that is none was set aside");
     }
-    for (const update of rooms) {
-      if (update.limited && since !== null) this.log.info({ roomId: update.roomId }, "the timeline was limited");
+    for (const roomId of gaps) {
+      this.metrics.gaps.inc();
+      this.log.warn({ roomId }, "the homeserver left a part of the timeline out; the gap is recorded");
     }
   }
 }

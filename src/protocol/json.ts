@@ -1,3 +1,4 @@
+/** JSON values as the protocol carries them, and the question that parsers ask of them. Pure. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
 export interface JsonObject {
   readonly [key: string]: JsonValue;

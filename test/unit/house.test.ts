@@ -9,6 +9,7 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -123,13 +124,13 @@ describe("the linter", () => {
       'export { MatrixClient } from "matrix-bot-sdk";',
     ]);
     const lines = new Set(lint("src/journal/planted.ts").map((finding) => finding.line));
-    assert.deepEqual([...lines].sort(), [1, 2, 3, 4, 5, 6, 7]);
+    assert.deepEqual(lines, new Set([1, 2, 3, 4, 5, 6, 7]));
   });
 
   test("refuses I/O and timers in protocol/", () => {
     plant("src/protocol/planted.ts", ['export { readFileSync } from "node:fs";', "setTimeout(() => 1, 1);"]);
     const lines = new Set(lint("src/protocol/planted.ts").map((finding) => finding.line));
-    assert.deepEqual([...lines].sort(), [1, 2]);
+    assert.deepEqual(lines, new Set([1, 2]));
   });
 
   test("refuses a promise that nobody waits for", () => {

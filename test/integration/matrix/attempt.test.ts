@@ -90,16 +90,19 @@ describe("one attempt", () => {
     assert.match(error.message, /a proxy before the homeserver answers/);
   });
 
-  it("is refused by its status where the body of the refusal is cut off or endless", async (t) => {
+  it("is refused by its status where the body of the refusal is cut off, endless or late", async (t) => {
     const server = await scriptedServer(
       t,
       (_request, response) =>
         response.writeHead(403, { "content-length": "100" }).write('{"errcode":', () => response.destroy()),
       (_request, response) => response.writeHead(500).write("x".repeat(200_000)),
+      (_request, response) => response.writeHead(409).write("{"),
     );
     const client = clientFor(t, server);
     assert.equal((await rejection(ServerRefused, client.request("GET", ENDPOINT, once))).status, 403);
     assert.equal((await rejection(ServerRefused, client.request("GET", ENDPOINT, once))).status, 500);
+    const late = client.request("GET", ENDPOINT, { ...once, timeoutMs: 60 });
+    assert.equal((await rejection(ServerRefused, late)).status, 409);
   });
 
   it("does not follow a redirect", async (t) => {

@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
-import { describe, it, type TestContext } from "node:test";
+import { describe, it } from "node:test";
 import { Cancelled, ServerRefused, ServerUnreachable } from "../../../src/errors.ts";
-import type { DocketClient } from "../../../src/matrix/client.ts";
 import { standardRetries } from "../../../src/matrix/retries.ts";
 import type { EventId, RoomId, SyncToken, TxnId } from "../../../src/protocol/ids.ts";
 import { answer, clientFor, hastyClock, never, rejection, scriptedServer, silence } from "./scriptedServer.ts";
@@ -195,33 +194,29 @@ describe("the homeserver's door", () => {
 });
 
 describe("the end of a client", () => {
-  async function pollingClient(
-    t: TestContext,
-  ): Promise<{ client: DocketClient; polling: Promise<Cancelled>; hungUp: Promise<void> }> {
+  it("stop() ends the long poll at once and lets what is queued leave", async (t) => {
     const server = await scriptedServer(t, silence, answer(200, { event_id: "$late" }));
     const client = clientFor(t, server);
     const polling = rejection(Cancelled, client.sync(poll, never));
     await server.arrived(1);
-    return { client, polling, hungUp: server.hungUp(1) };
-  }
-
-  it("stop() ends the long poll at once and lets what is queued leave", async (t) => {
-    const { client, polling, hungUp } = await pollingClient(t);
     const before = performance.now();
     client.stop();
     client.stop();
     await polling;
-    await hungUp;
+    await server.hungUp(1);
     assert.ok(performance.now() - before < 1000);
     await rejection(Cancelled, client.sync(poll, never));
     assert.equal(await client.send({ roomId: ROOM_12, type: "m.x", content: {} }, "t" as TxnId, never), "$late");
   });
 
-  it("close() cancels everything, under way or new", async (t) => {
-    const { client, polling, hungUp } = await pollingClient(t);
+  it("close() cancels everything: polls, requests under way, new ones", async (t) => {
+    const server = await scriptedServer(t, silence);
+    const client = clientFor(t, server);
+    const cancelled = [client.sync(poll, never), client.whoami(never)].map((call) => rejection(Cancelled, call));
+    await server.arrived(2);
     await Promise.all([client.close(), client.close()]);
-    await polling;
-    await hungUp;
+    await Promise.all(cancelled);
+    await server.hungUp(2);
     await rejection(Cancelled, client.whoami(never));
   });
 

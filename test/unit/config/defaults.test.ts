@@ -72,13 +72,13 @@ log: silent
       types: ["m.*"],
       ordered: true,
       steps: [
-        { name: "archive", options: undefined, path: "handlers[0].steps[0].archive", line: 13, column: 13 },
-        { name: "validate", options: "./schema.json", path: "handlers[0].steps[1].validate", line: 13, column: 22 },
+        { name: "archive", options: undefined, path: "handlers[0].steps[0].archive", line: 14, column: 13 },
+        { name: "validate", options: "./schema.json", path: "handlers[0].steps[1].validate", line: 14, column: 22 },
         {
           name: "validate",
           options: { schema: "other.json", max_messages: 5 },
           path: "handlers[0].steps[2].validate",
-          line: 13,
+          line: 14,
           column: 51,
         },
       ],

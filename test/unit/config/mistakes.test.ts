@@ -70,7 +70,7 @@ const mistakes: Readonly<Record<string, Mistake>> = {
   },
   "a section without keys": {
     yaml: "limits:",
-    at: "5:7 limits",
+    at: "5:1 limits",
     says: /found nothing, expected a mapping with some of the keys handlers/,
     hint: /remove the line/,
   },
@@ -193,7 +193,7 @@ const mistakes: Readonly<Record<string, Mistake>> = {
   },
   "a step with a colon and nothing after it": {
     yaml: "handlers:\n  - types: [a.b]\n    steps:\n      - archive:",
-    at: "8:16 handlers[0].steps[0].archive",
+    at: "8:9 handlers[0].steps[0].archive",
     says: /found nothing, expected options/,
     hint: /`- archive` without a colon/,
   },

@@ -13,6 +13,7 @@ test("the nearest known key is suggested for a slip of the fingers, and none for
     ["Log", "log"],
     ["handler", "handlers"],
     ["capabilities", null],
+    ["logging", "log"],
     ["x", null],
     ["", null],
   ];
