@@ -23,6 +23,8 @@ async function main(): Promise<number> {
   // Nothing can be awaited any more when this fires; in the usual case all children have ended by then.
   process.on("exit", () => run.killChildren());
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => run.interrupt());
+  // Whoever reads the table has left (`npm run demo | head`).
+  process.stdout.on("error", () => run.interrupt());
   const outcome = await run.run();
   if (outcome === "interrupted") return EXIT.interrupted;
   return outcome === "as expected" ? EXIT.asExpected : EXIT.notAsExpected;

@@ -4,16 +4,17 @@
  * However it ends, its children have ended when `run` resolves.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Child, type ChildEnd } from "./child.ts";
 import { demoConfig } from "./demoConfig.ts";
 import type { DemoOptions } from "./demoOptions.ts";
+import { describeEnd, lastLookRow, stopRow } from "./endRows.ts";
 import { recordRows } from "./recordCheck.ts";
 import type { Table } from "./table.ts";
-import type { FromSender, Row, ToSender } from "./wire.ts";
+import type { FromSender, ToSender } from "./wire.ts";
 
 export type Outcome = "as expected" | "not as expected" | "interrupted";
 
@@ -237,28 +238,4 @@ export class DemoRun {
     ];
     for (const note of notes) this.#table.note(true, note);
   }
-}
-
-function describeEnd(end: ChildEnd): string {
-  return end.signal === null ? `exit code ${end.exitCode}` : `signal ${end.signal}`;
-}
-
-function stopRow(end: ChildEnd): Row {
-  const answer = describeEnd(end);
-  const ok = end.exitCode === 0;
-  const asked = "to stop (SIGTERM)";
-  return { ok, where: "bot", asked, answer, expected: "exit code 0", problems: [], tookMs: null, eventId: null };
-}
-
-function lastLookRow(look: Extract<FromSender, { kind: "last look" }>): Row {
-  return {
-    ok: look.problems.length === 0,
-    where: "bot",
-    asked: "after its stop: all answers once more",
-    answer: look.problems.length === 0 ? `${look.answers} answers, none twice` : `${look.answers} answers`,
-    expected: "one answer where one was asked for, none elsewhere",
-    problems: look.problems,
-    tookMs: null,
-    eventId: null,
-  };
 }

@@ -162,7 +162,7 @@ export class Keys {
   }
 }
 
-export function serverOf(id: string): string {
+function serverOf(id: string): string {
   return id.slice(id.indexOf(":") + 1);
 }
 

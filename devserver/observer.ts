@@ -56,6 +56,7 @@ export interface RequestQuestion {
 export class Observer {
   readonly #requests: LoggedRequest[] = [];
   readonly #events: LoggedEvent[] = [];
+  readonly #byRoom = new Map<string, LoggedEvent[]>();
   readonly #changes: Changes;
 
   constructor(changes: Changes) {
@@ -65,7 +66,7 @@ export class Observer {
   accepted(stored: StoredEvent): void {
     const { roomId, eventId, receivedAt, deviceId, txnId, original } = stored;
     const { type, sender, content } = isJsonObject(original) ? original : {};
-    this.#events.push({
+    const logged: LoggedEvent = {
       index: this.#events.length + 1,
       roomId,
       eventId,
@@ -76,7 +77,11 @@ export class Observer {
       deviceId,
       txnId,
       event: original,
-    });
+    };
+    this.#events.push(logged);
+    const room = this.#byRoom.get(roomId) ?? [];
+    room.push(logged);
+    this.#byRoom.set(roomId, room);
     this.#changes.notify();
   }
 
@@ -104,7 +109,9 @@ export class Observer {
 
   /** @param after only events with a higher index */
   events(roomId?: string, after = 0): LoggedEvent[] {
-    return this.#events.slice(after).filter((logged) => roomId === undefined || logged.roomId === roomId);
+    if (roomId === undefined) return this.#events.slice(after);
+    const events = this.#byRoom.get(roomId) ?? [];
+    return after === 0 ? events.slice() : events.filter((logged) => logged.index > after);
   }
 
   requests(question: RequestQuestion = {}, after = 0): LoggedRequest[] {

@@ -233,7 +233,7 @@ export function newEventId(): string {
   return `$${randomBytes(32).toString("base64url")}`;
 }
 
-export function keyOf(type: string, stateKey: string): string {
+function keyOf(type: string, stateKey: string): string {
   return `${type}\u0000${stateKey}`;
 }
 

@@ -5,7 +5,7 @@ import type { Stream } from "./changes.ts";
 import { MatrixError, badJson, forbidden, notFound } from "./matrixError.ts";
 import type { Observer } from "./observer.ts";
 import { powerLevel, requireJoined, requireLevel, requireSend } from "./permissions.ts";
-import { Room, type Draft, type StoredEvent } from "./room.ts";
+import type { Draft, Room, StoredEvent } from "./room.ts";
 
 /** The largest event that a homeserver accepts, in bytes. */
 const LARGEST_EVENT_BYTES = 65_536;
@@ -182,7 +182,7 @@ export class Rooms {
 }
 
 /** What every room version from 6 on demands of content. @throws MatrixError `M_BAD_JSON` or `M_TOO_LARGE` */
-export function checkContent(content: JsonObject): void {
+function checkContent(content: JsonObject): void {
   checkNumbers(content);
   if (Buffer.byteLength(JSON.stringify(content)) > LARGEST_EVENT_BYTES - 1024)
     throw new MatrixError(413, "M_TOO_LARGE", "event too large");

@@ -8,6 +8,7 @@ const OLDEST_NODE = [22, 18] as const;
 /** `ExitCode` of errors.ts, which is not loaded yet. */
 const USAGE = 64;
 const BUG = 70;
+const STORAGE = 74;
 
 function isTooOld(version: string): boolean {
   const [major = 0, minor = 0] = version.split(".").map(Number);
@@ -19,16 +20,22 @@ async function main(): Promise<void> {
   const stopping = new AbortController();
 
   /** Whoever reads our output may leave (`docket ... | head`): no stack, no more output, and long work ends. */
-  const sink = (stream: NodeJS.WriteStream, onGone: () => void): TextSink => {
+  let outputLost = false;
+  const sink = (stream: NodeJS.WriteStream, onGone: (error: NodeJS.ErrnoException) => void): TextSink => {
     let gone = false;
-    stream.on("error", () => {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (!gone) onGone(error);
       gone = true;
-      onGone();
     });
     return { write: (text) => void (gone || stream.write(text)) };
   };
-  const stdout = sink(process.stdout, () => stopping.abort());
   const stderr = sink(process.stderr, () => undefined);
+  const stdout = sink(process.stdout, ({ code }) => {
+    stopping.abort();
+    if (code === "EPIPE") return;
+    outputLost = true;
+    stderr.write(`docket: standard output can't be written (${code ?? "unknown reason"})\n`);
+  });
 
   const die = (error: unknown): never => process.exit(reportFailure(error, stderr));
   process.on("unhandledRejection", die);
@@ -54,14 +61,12 @@ async function main(): Promise<void> {
   const code = await runProgram(process.argv.slice(2), world);
   // A pipe takes its time: what was written must be out before the process ends.
   await Promise.all([process.stdout, process.stderr].map((stream) => flushed(stream)));
-  process.exit(code);
+  process.exit(code === 0 && outputLost ? STORAGE : code);
 }
 
+/** Resolves when all that was written is out, or its failure was heard of. */
 function flushed(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => {
-    if (stream.destroyed || stream.writableLength === 0) resolve();
-    else stream.write("", () => resolve());
-  });
+  return new Promise((resolve) => void stream.write("", () => setImmediate(resolve)));
 }
 
 if (isTooOld(process.versions.node)) {

@@ -4,7 +4,7 @@
  */
 import type { JsonObject, JsonValue } from "../../src/protocol/json.ts";
 
-export class HttpRefused extends Error {
+class HttpRefused extends Error {
   readonly status: number;
   readonly errcode: string | null;
 

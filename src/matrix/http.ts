@@ -148,7 +148,8 @@ export class HttpTransport {
     };
     for (const [key, value] of Object.entries(request.query)) {
       for (const one of Array.isArray(value) ? (value as unknown[]) : [value]) {
-        if (one !== undefined && one !== null) url.searchParams.append(key, String(one));
+        if (one !== undefined && one !== null)
+          url.searchParams.append(key, typeof one === "string" ? one : JSON.stringify(one));
       }
     }
     return { url, name };

@@ -94,7 +94,7 @@ export function askedWaitMs(reply: RefusedReply, nowMs: number): number | null {
   const header = reply.headers.get("retry-after")?.trim() ?? "";
   if (/^\d{1,9}$/.test(header)) waits.push(Number(header) * 1000);
   // Date.parse takes almost anything with a digit in it for a date; HTTP dates end in GMT.
-  else if (/ GMT$/.test(header)) {
+  else if (header.endsWith(" GMT")) {
     const serverNow = Date.parse(reply.headers.get("date") ?? "");
     const until = Date.parse(header);
     if (!Number.isNaN(until)) waits.push(Math.max(0, until - (Number.isNaN(serverNow) ? nowMs : serverNow)));
@@ -145,6 +145,8 @@ function lowestCause(error: unknown): { code: string; syscall: string | null } {
     const details = current as Error & { readonly code?: unknown; readonly syscall?: unknown };
     if (typeof details.code === "string" && /^[A-Z][A-Z0-9_]{0,63}$/.test(details.code)) code = details.code;
     if (typeof details.syscall === "string") syscall = details.syscall;
+    // The one refusal of `fetch` itself that an address in the configuration can meet; it has no code.
+    if (code === null && current.message === "bad port") code = "BAD_PORT";
     current = current instanceof AggregateError ? current.errors[0] : current.cause;
   }
   return { code: code ?? "no reason given", syscall };
@@ -155,7 +157,9 @@ const TLS = /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTN
 /** Failures before a byte of the request left: resolving, connecting, the TLS handshake. */
 function neverSent(code: string, syscall: string | null): boolean {
   const beforeSending =
-    syscall === "connect" || syscall === "getaddrinfo" || code === "UND_ERR_CONNECT_TIMEOUT" || code === "ECONNREFUSED";
+    syscall === "connect" ||
+    syscall === "getaddrinfo" ||
+    ["UND_ERR_CONNECT_TIMEOUT", "ECONNREFUSED", "BAD_PORT"].includes(code);
   return beforeSending || (TLS.test(code) && !code.startsWith("ERR_SSL_") && code !== "EPROTO");
 }
 
@@ -170,5 +174,7 @@ function unreachableHint(code: string): string {
   if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT" || code.endsWith("UNREACH")) {
     return "No connection comes about: check the network, the firewall and `homeserver`";
   }
+  if (code === "BAD_PORT")
+    return "`fetch` never connects to this port (the Fetch standard reserves it): put the homeserver on another";
   return "The connection broke: if it stays so, look at the homeserver and the proxies between";
 }

@@ -7,6 +7,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, 
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { startConversation } from "../support/conversation.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
@@ -95,13 +96,19 @@ describe("the package", () => {
     assert.match(checked.stdout + checked.stderr, /broken\.yaml:2.*acount/);
   });
 
-  test("opens the database, the key store and the SDK of the bundle: a start against nobody says that the server is not there", () => {
-    const config = join(installed, "start.yaml");
-    // Port 9 of this machine ("discard") has no listener.
-    const lines = ["homeserver: http://127.0.0.1:9", 'account: { user: "@docket:example.org", token: a-token }'];
-    writeFileSync(config, `${lines.join("\n")}\n`);
-    const listed = run(docket, ["record", "list", "--config", config], installed);
-    assert.ok([0, 1, 2, 3].includes(listed.code ?? -1), `exit code ${listed.code}\n${listed.stderr}`);
+  test("runs the bot: a request in an encrypted room is answered, encrypted, and recorded", async (t) => {
+    const program = join(installed, "node_modules", "matrix-docket", "dist", "docket.mjs");
+    const { alice, room, bot, directory } = await startConversation(t, { bot: { program } });
+    const roomId = await room({ encrypted: true });
+    const content = { "m.request.status": { from_device: alice.deviceId, lifetime: 90_000 } };
+    const eventId = await alice.send(roomId, "org.example.report", content);
+    const response = await alice.waitForResponse(eventId);
+    assert.equal(response.status, "success");
+    assert.equal(response.event.encrypted, true);
+    assert.equal(await bot.stop(), 0, bot.stderr);
+    const shown = run(docket, ["record", "show", eventId, "--config", join(directory, "config.yaml")], installed);
+    assert.equal(shown.code, 0, shown.stderr);
+    assert.equal((JSON.parse(shown.stdout) as { clear: { type: string } }).clear.type, "org.example.report");
   });
 
   test("says on an older Node which one it needs, and ends", () => {

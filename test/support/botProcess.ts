@@ -18,9 +18,13 @@ export interface BotOptions {
   readonly directory: string;
   /** YAML that is put at the end of the configuration: handlers, limits, ... */
   readonly yaml?: string;
+  /** By default `data` beside the configuration. */
+  readonly dataDirectory?: string;
   /** Module that the bot's process imports first, for faults inside it. */
   readonly preload?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** The program; by default src/main.ts of this work tree. */
+  readonly program?: string;
 }
 
 /** What the bot runs with where a test does not say otherwise. */
@@ -42,7 +46,7 @@ export class BotProcess {
   constructor(options: BotOptions) {
     const config = writeConfig(options);
     const preload = options.preload === undefined ? [] : ["--import", options.preload];
-    this.child = spawn(process.execPath, [...preload, MAIN, "start", "--config", config], {
+    this.child = spawn(process.execPath, [...preload, options.program ?? MAIN, "start", "--config", config], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...options.env },
     });
@@ -124,7 +128,7 @@ export function writeConfig(options: BotOptions): string {
   writeFileSync(token, options.accessToken, { mode: 0o600 });
   writeFileSync(
     config,
-    `homeserver: ${options.homeserver}\naccount:\n  user: "${options.userId}"\n  token: "\${file:./token}"\ndata:\n  directory: ./data\n${options.yaml ?? DEFAULT_YAML}`,
+    `homeserver: ${options.homeserver}\naccount:\n  user: "${options.userId}"\n  token: "\${file:./token}"\ndata:\n  directory: ${options.dataDirectory ?? "./data"}\n${options.yaml ?? DEFAULT_YAML}`,
   );
   return config;
 }

@@ -26,6 +26,7 @@ export interface PeerOptions {
   readonly clock?: Clock;
   readonly log?: Logger;
   readonly memberQueryTimeoutMs?: number;
+  readonly watchdogMs?: number;
 }
 
 export interface Synced {
@@ -90,6 +91,7 @@ export class CryptoPeer {
       log,
       onFatal,
       ...(options.memberQueryTimeoutMs === undefined ? {} : { memberQueryTimeoutMs: options.memberQueryTimeoutMs }),
+      ...(options.watchdogMs === undefined ? {} : { watchdogMs: options.watchdogMs }),
     });
     return new CryptoPeer({ engine, client, userId: account.userId as UserId, database, fatal }, keyStore);
   }
@@ -123,6 +125,13 @@ export class CryptoPeer {
     const encrypted = await this.engine.encrypt(target, type, content, signal);
     const event = { roomId: target.roomId, type: "m.room.encrypted", content: encrypted.content };
     return await this.client.send(event, txnId as TxnId, signal);
+  }
+
+  /** Leaves it as a process that died leaves it: nothing is stopped in order. */
+  async abandon(): Promise<void> {
+    await this.client.close();
+    await this.keyStore?.close();
+    this.database?.close();
   }
 
   async close(): Promise<void> {

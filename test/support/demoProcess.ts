@@ -68,10 +68,12 @@ export class DemoProcess {
   }
 }
 
+/** One that has ended and waits to be collected by its parent does not run any more. */
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
+    const stat = `/proc/${pid}/stat`;
+    return !existsSync(stat) || !/\) Z /.test(readFileSync(stat, "utf8"));
   } catch {
     return false;
   }

@@ -390,6 +390,7 @@ function request(
       return settled(target.clear());
     default: {
       const opening = (step.index === null ? target : target.index(step.index)).openCursor();
+      settled(opening); // for its failure; the answer comes below
       let advanced = step.at === 0;
       opening.onsuccess = () => {
         const cursor = opening.result as Cursor | null;

@@ -1,8 +1,6 @@
-/** A key store on a real database in a temporary directory, which stays where it is when the test fails. */
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+/** A key store on a real database, and the files that a kill would leave of it. */
+import { copyFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
 import { KeyStore, type KeyStoreHooks } from "../../src/crypto/keyStore.ts";
 import type { StoreFailed } from "../../src/errors.ts";
 import { Database } from "../../src/journal/database.ts";
@@ -15,15 +13,6 @@ export interface OpenKeyStore {
   /** What `onFatal` was called with. It returns, so that the test goes on and sees what the store lets through. */
   readonly fatal: StoreFailed[];
   close(): Promise<void>;
-}
-
-export function temporaryDirectory(t: TestContext): string {
-  const directory = mkdtempSync(join(tmpdir(), "docket-keystore-"));
-  t.after(() => {
-    if ((t as { passed?: boolean }).passed) rmSync(directory, { recursive: true, force: true });
-    else t.diagnostic(`kept: ${directory}`);
-  });
-  return directory;
 }
 
 export async function openKeyStore(

@@ -62,6 +62,10 @@ describe("rooms of the development homeserver", () => {
     await alice.call("PUT", `/v3/rooms/${roomId}/state/m.room.name`, { name: "by the creator" });
     assert.equal((await bob.request("PUT", `/v3/rooms/${roomId}/state/m.room.name`, { name: "no" })).status, 403);
     await alice.send(roomId, "m.room.message", "v12");
+
+    const older = await roomOfBoth({ power_level_content_override: { users: { [alice.userId]: 0 } } });
+    const path = `/v3/rooms/${older}/state/m.room.name`;
+    assert.equal((await alice.request("PUT", path, {})).status, 403, "before version 12 a creator is like others");
   });
 
   test("rooms of versions 10 and 11 are named after the server; an unknown version is refused", async () => {

@@ -158,6 +158,22 @@ describe("syncing with the development homeserver", () => {
     assert.notEqual(at(await bob.sync(), "rooms", "invite", roomId), undefined, "an initial sync shows it again");
   });
 
+  test("a declined invite and a knock each come once, in a section of their own", async () => {
+    room();
+    const roomId = server.createRoom(alice.userId, { invite: [bob.userId] });
+    const open = server.createRoom(alice.userId, {
+      initial_state: [{ type: "m.room.join_rules", content: { join_rule: "knock" } }],
+    });
+    const since = (await bob.sync())["next_batch"];
+    await bob.call("POST", `/v3/rooms/${roomId}/leave`, {});
+    await bob.call("POST", `/v3/knock/${open}`, { reason: "please" });
+    const next = await bob.sync(since);
+    assert.equal(at(timeline(next, roomId, "leave").at(-1), "content", "membership"), "leave");
+    const state = list(next, "rooms", "knock", open, "knock_state", "events");
+    assert.deepEqual(at(state.at(-1), "content"), { membership: "knock", reason: "please" });
+    assert.equal((await bob.sync(next["next_batch"]))["rooms"], undefined);
+  });
+
   test("a newly joined room comes with its whole state, some history and limited: true", async () => {
     room();
     const roomId = server.createRoom(alice.userId, { invite: [bob.userId] });

@@ -1,15 +1,11 @@
 /** The client as the rooms above see it. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { text } from "node:stream/consumers";
 import { describe, it } from "node:test";
 import { Cancelled, ServerRefused, ServerUnreachable } from "../../../src/errors.ts";
 import { standardRetries } from "../../../src/matrix/retries.ts";
 import type { EventId, RoomId, SyncToken, TxnId } from "../../../src/protocol/ids.ts";
 import { answer, clientFor, hastyClock, never, rejection, scriptedServer, silence } from "./scriptedServer.ts";
 
-const repository = new URL("../../..", import.meta.url);
 const ROOM_12 = "!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM" as RoomId;
 const OLD_ROOM = "!a/b:example.org" as RoomId;
 const poll = {
@@ -190,110 +186,5 @@ describe("the homeserver's door", () => {
     stop.abort();
     await Promise.all(polls);
     assert.deepEqual(warnings, []);
-  });
-});
-
-describe("the end of a client", () => {
-  it("stop() ends the long poll at once and lets what is queued leave", async (t) => {
-    const server = await scriptedServer(t, silence, answer(200, { event_id: "$late" }));
-    const client = clientFor(t, server);
-    const polling = rejection(Cancelled, client.sync(poll, never));
-    await server.arrived(1);
-    const before = performance.now();
-    client.stop();
-    client.stop();
-    await polling;
-    await server.hungUp(1);
-    assert.ok(performance.now() - before < 1000);
-    await rejection(Cancelled, client.sync(poll, never));
-    assert.equal(await client.send({ roomId: ROOM_12, type: "m.x", content: {} }, "t" as TxnId, never), "$late");
-  });
-
-  it("close() cancels everything: polls, requests under way, new ones", async (t) => {
-    const server = await scriptedServer(t, silence);
-    const client = clientFor(t, server);
-    const cancelled = [client.sync(poll, never), client.whoami(never)].map((call) => rejection(Cancelled, call));
-    await server.arrived(2);
-    await Promise.all([client.close(), client.close()]);
-    await Promise.all(cancelled);
-    await server.hungUp(2);
-    await rejection(Cancelled, client.whoami(never));
-  });
-
-  it("leaves nothing behind that would keep the process from ending", async (t) => {
-    const server = await scriptedServer(t, answer(200, { user_id: "@bot:x" }), silence);
-    const script = `
-      import { DocketClient } from "./src/matrix/client.ts";
-      import { systemClock } from "./src/clock.ts";
-      import { silentLogger } from "./src/logging.ts";
-      const client = new DocketClient({ homeserverUrl: "${server.url}", tokenProvider: () => "t", clock: systemClock, log: silentLogger });
-      const signal = new AbortController().signal;
-      await client.whoami(signal);
-      client.sync({ since: "s", filter: {}, timeoutMs: 60000, stateAfter: false }, signal).catch((error) => console.log(error.name));
-      process.stdin.once("data", async () => { await client.close(); process.stdin.destroy(); });
-    `;
-    const child = spawn(process.execPath, ["--input-type=module-typescript", "-e", script], { cwd: repository });
-    t.after(() => child.kill("SIGKILL"));
-    const output = Promise.all([text(child.stdout), text(child.stderr)]);
-    await server.arrived(2);
-    const before = performance.now();
-    child.stdin.write("x");
-    assert.deepEqual(await once(child, "exit"), [0, null]);
-    assert.ok(performance.now() - before < 2000);
-    assert.deepEqual(await output, ["Cancelled\n", ""]);
-  });
-});
-
-describe("matrix-bot-sdk", () => {
-  it("is imported without a word on stdout or stderr", async () => {
-    const child = spawn(
-      process.execPath,
-      ["--input-type=module-typescript", "-e", 'await import("./src/matrix/client.ts")'],
-      { cwd: repository },
-    );
-    const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
-    assert.deepEqual([out, err], ["", ""]);
-  });
-
-  it("never starts a sync of its own", async (t) => {
-    const server = await scriptedServer(
-      t,
-      answer(200, { joined_rooms: [], user_id: "@bot:x", filter_id: "1", next_batch: "s" }),
-    );
-    await assert.rejects(clientFor(t, server).start(), /own sync is not part of Docket/);
-    assert.equal(server.seen.length, 0);
-  });
-
-  it("sends its own calls through the same door: token, errors, bytes", async (t) => {
-    const server = await scriptedServer(
-      t,
-      answer(200, { joined_rooms: [ROOM_12] }),
-      answer(403, { errcode: "M_FORBIDDEN", error: "canary" }),
-      answer(200, "raw bytes", { "content-type": "text/plain" }),
-    );
-    const client = clientFor(t, server);
-    assert.deepEqual(await client.getJoinedRooms(), [ROOM_12]);
-    assert.equal((await rejection(ServerRefused, client.getRoomState(ROOM_12))).errcode, "M_FORBIDDEN");
-    const { data, contentType } = await client.downloadContent("mxc://x/y");
-    assert.deepEqual([data.toString(), contentType], ["raw bytes", "text/plain"]);
-    assert.ok(server.seen.every(({ headers }) => headers.authorization?.startsWith("Bearer ")));
-  });
-
-  it("is kept apart for two clients in one process", async (t) => {
-    const [left, right] = [
-      await scriptedServer(t, answer(200, { user_id: "@l:x" })),
-      await scriptedServer(t, answer(200, { user_id: "@r:x" })),
-    ];
-    const clients = [
-      clientFor(t, left, { tokenProvider: () => "l" }),
-      clientFor(t, right, { tokenProvider: () => "r" }),
-    ];
-    const accounts = await Promise.all([...clients, ...clients].map((client) => client.whoami(never)));
-    assert.deepEqual(
-      accounts.map(({ userId }) => userId),
-      ["@l:x", "@r:x", "@l:x", "@r:x"],
-    );
-    assert.ok(left.seen.every(({ headers }) => headers.authorization === "Bearer l"));
-    assert.ok(right.seen.every(({ headers }) => headers.authorization === "Bearer r"));
   });
 });

@@ -129,3 +129,9 @@ export async function rejection<E extends Error>(
   if (error instanceof kind) return error;
   throw new Error(`expected ${kind.name}`, { cause: error });
 }
+
+/** All that a logger could find on an error: message, stack, own fields, causes. */
+export function everythingIn(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return [error.message, error.stack, JSON.stringify(error), everythingIn(error.cause)].join("\n");
+}

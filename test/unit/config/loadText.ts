@@ -30,7 +30,11 @@ export const testSteps: readonly StepKindSchema<string>[] = [
   {
     name: "webhook",
     description: "Has a secret among its options.",
-    options: z.strictObject({ url: z.url(), secret: z.string().min(20), retries: z.number().optional() }),
+    options: z.strictObject({
+      url: z.string().startsWith("https://"),
+      secret: z.string().min(20),
+      retries: z.number().optional(),
+    }),
     prepare: async () => "webhook",
   },
 ];
@@ -42,7 +46,7 @@ export interface World {
   readonly worldReadable?: boolean;
 }
 
-export const file = "/etc/docket/config.yaml";
+const file = "/etc/docket/config.yaml";
 
 export function loadText(text: string | Uint8Array, world: World = {}): Promise<Config> {
   const files: Record<string, string | Uint8Array> = { ...world.files, [file]: text };

@@ -136,6 +136,35 @@ log: info
   assert.ok(problems.length > 3);
 });
 
+test("a key in a piece that could not be read is not called missing", async () => {
+  for (const account of [
+    '  token: "x\n  user: "@a:b"',
+    '  user: "@a:b"\n  token: "a\\q"',
+    '  user: "@a:b"\n  token: a: b',
+  ]) {
+    const problems = await problemsOf(`homeserver: https://a.b\naccount:\n${account}\n`);
+    assert.ok(problems.length > 0);
+    assert.deepEqual(
+      problems.filter(({ message }) => /is missing/.test(message)),
+      [],
+    );
+  }
+});
+
+test("tabs stand for the indentation of the rest, and columns are those of the file", async () => {
+  const problems = await problemsOf(
+    `homeserver: https://a.b
+account:
+    user: "@a:b"
+\ttoken: t
+limits:
+\thandlers: 3
+\tinbox: none
+`.replaceAll("\\t", "\t"),
+  );
+  assert.deepEqual(places(problems), ["4:1 account.token", "7:9 limits.inbox"]);
+});
+
 test("a second document is refused", async () => {
   assert.match((await problemsOf(`${smallest}---\nlog: info\n`))[0]?.message ?? "", /second document/);
 });

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { IDBFactory, IDBKeyRange } from "fake-indexeddb";
-import { openKeyStore, temporaryDirectory } from "../../support/keyStoreFixture.ts";
 import { dump, play, scripts, type Factory, type ScriptStep } from "../../support/indexedDbScript.ts";
+import { openKeyStore } from "../../support/keyStoreFixture.ts";
+import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
 
 const ranges = IDBKeyRange as never;
 
@@ -36,7 +37,7 @@ test("whatever is done to the store, it answers like IndexedDB and holds the sam
         await durable.close();
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 60, timeout: 10_000 },
   );
   // A script that never gets past its preconditions would prove nothing.
   for (const answer of [

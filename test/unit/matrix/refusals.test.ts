@@ -141,6 +141,9 @@ describe("a server that is not reached", () => {
       /\(ENOTFOUND\)\. Its name is not found in DNS/,
     );
     assert.match(unreachable(request, failed("SELF_SIGNED_CERT_IN_CHAIN")).message, /NODE_EXTRA_CA_CERTS/);
+    const blocked = unreachable(request, new TypeError("fetch failed", { cause: new Error("bad port") }));
+    assert.match(blocked.message, /\(BAD_PORT\)\. `fetch` never connects to this port/);
+    assert.equal(blocked.doubtful, false);
     const bundled = new TypeError("fetch failed", {
       cause: new AggregateError([Object.assign(new Error("x"), { code: "ECONNREFUSED", syscall: "connect" })]),
     });

@@ -1,0 +1,27 @@
+/** The last rows: how the bot stopped, and what the sender found when nothing could come any more. */
+import type { ChildEnd } from "./child.ts";
+import type { FromSender, Row } from "./wire.ts";
+
+export function describeEnd(end: ChildEnd): string {
+  return end.signal === null ? `exit code ${end.exitCode}` : `signal ${end.signal}`;
+}
+
+export function stopRow(end: ChildEnd): Row {
+  const answer = describeEnd(end);
+  const ok = end.exitCode === 0;
+  const asked = "to stop (SIGTERM)";
+  return { ok, where: "bot", asked, answer, expected: "exit code 0", problems: [], tookMs: null, eventId: null };
+}
+
+export function lastLookRow(look: Extract<FromSender, { kind: "last look" }>): Row {
+  return {
+    ok: look.problems.length === 0,
+    where: "bot",
+    asked: "after its stop: all answers once more",
+    answer: look.problems.length === 0 ? `${look.answers} answers, none twice` : `${look.answers} answers`,
+    expected: "one answer where one was asked for, none elsewhere",
+    problems: look.problems,
+    tookMs: null,
+    eventId: null,
+  };
+}

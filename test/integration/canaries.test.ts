@@ -1,0 +1,115 @@
+/**
+ * No secret in a log: a whole run of the demo with canaries in bodies, passwords, tokens and keys, at the most talkative log
+ * level. Nothing that the bot or the demo writes may contain one of them, as it is, nor in base64, hex or percent-encoded.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import Sqlite from "better-sqlite3-multiple-ciphers";
+import { DemoProcess } from "../support/demoProcess.ts";
+
+/** Bodies, passwords. With characters that encodings change. */
+const CANARY = "kanarie-Zc7+q/9ö=vogel";
+
+/** Names a secret without showing it: a failing test must not leak it either. */
+interface Secret {
+  readonly what: string;
+  readonly value: string;
+}
+
+/** The ways in which a text may be written down: base64 depends on how many bytes stand before it. */
+function spellings(value: string): string[] {
+  const bytes = Buffer.from(value);
+  const base64 = [0, 1, 2].flatMap((before) => {
+    const padded = Buffer.concat([Buffer.alloc(before), bytes]);
+    const [from, to] = [Math.ceil((before * 8) / 6), Math.floor((padded.length * 8) / 6)];
+    return [padded.toString("base64").slice(from, to), padded.toString("base64url").slice(from, to)];
+  });
+  return [value, JSON.stringify(value).slice(1, -1), encodeURIComponent(value), bytes.toString("hex"), ...base64];
+}
+
+function leaks(text: string, secrets: readonly Secret[]): string[] {
+  return secrets
+    .filter(({ value }) => spellings(value).some((spelling) => text.includes(spelling)))
+    .map(({ what }) => what);
+}
+
+interface ExportedKey {
+  readonly session_id: string;
+  readonly session_key: string;
+}
+
+function roomKeys(folder: string): readonly ExportedKey[] {
+  return JSON.parse(readFileSync(join(folder, "room-keys.json"), "utf8")) as ExportedKey[];
+}
+
+/** Whatever looks like a key in the bot's own key store: 32 bytes or more, as base64, hex or a list of numbers. */
+function storedKeys(folder: string): Secret[] {
+  const database = new Sqlite(join(folder, "data", "docket.db"), { readonly: true });
+  const found = new Set<string>();
+  const search = (text: string, depth: number): void => {
+    for (const [match] of text.matchAll(/[A-Za-z0-9+/]{43,}/g)) {
+      found.add(match);
+      // Values are base64 of JSON, sometimes several times over.
+      if (depth < 3) search(Buffer.from(match, "base64").toString("latin1"), depth + 1);
+    }
+    for (const [match] of text.matchAll(/\[(?:\d{1,3},){31,}\d{1,3}\]/g)) {
+      const bytes = Buffer.from(JSON.parse(match) as number[]);
+      found.add(bytes.toString("base64").replace(/=+$/, ""));
+      found.add(bytes.toString("hex"));
+    }
+  };
+  try {
+    for (const row of database.prepare("SELECT value FROM key_store_records").all() as { value: Buffer }[]) {
+      search(row.value.toString("latin1"), 0);
+    }
+  } finally {
+    database.close();
+  }
+  return [...found].map((value, n) => ({ what: `key ${n} of the bot's key store`, value }));
+}
+
+describe("secrets", () => {
+  it("are in no line that the bot or the demo writes, over a whole run", { timeout: 60_000 }, async (t) => {
+    const demo = new DemoProcess(t, "--log", "debug", "--canary", CANARY);
+    const { exitCode, stdout, stderr } = await demo.ended;
+    assert.equal(exitCode, 0, stdout);
+    const { folder } = demo;
+    const log = readFileSync(join(folder, "bot.log"), "utf8");
+    const written = `${log}\n${stdout}\n${stderr}`;
+
+    const sessionIds = new Set(roomKeys(folder).map((key) => key.session_id));
+    const keys = storedKeys(folder);
+    const secrets: Secret[] = [
+      { what: "the canary in bodies and passwords", value: CANARY },
+      { what: "the bot's access token", value: readFileSync(join(folder, "token"), "utf8") },
+      // The middle of the ratchet: the same in an export and in an m.room_key.
+      ...roomKeys(folder).map(({ session_key }, n) => ({ what: `room key ${n}`, value: session_key.slice(8, 120) })),
+      // Session IDs are public: they stand in every ciphertext.
+      ...keys.filter(({ value }) => !sessionIds.has(value)),
+    ];
+    assert.deepEqual(leaks(written, secrets), []);
+
+    // The search is worth something: the log speaks of everything, the bot had every secret, and leaks are found.
+    const rows = stdout.split("\n").filter((line) => line.startsWith("ok "));
+    const decided = log.split("\n").filter((line) => line.includes('"msg":"decided"'));
+    assert.ok(decided.length >= rows.length, `${decided.length} decisions logged for ${rows.length} rows`);
+    assert.ok(log.includes('"level":"debug"'), "the log is at its most talkative");
+    assert.ok(keys.length >= 10, `only ${keys.length} keys found in the key store`);
+    assert.ok(roomKeys(folder).length >= 2);
+    const database = new Sqlite(join(folder, "data", "docket.db"), { readonly: true });
+    const records = JSON.stringify(database.prepare("SELECT * FROM entries").all());
+    database.close();
+    assert.ok(records.includes(CANARY), "the canary reached the bot");
+    for (const secret of secrets) {
+      assert.deepEqual(leaks(`{"msg":"sent ${secret.value}"}`, [secret]), [secret.what]);
+    }
+    for (const before of ["", "x", "xx"]) {
+      const encoded = Buffer.from(`${before}${CANARY}yy`);
+      for (const text of [encoded.toString("base64"), encoded.toString("hex"), encodeURIComponent(CANARY)]) {
+        assert.equal(leaks(text, [{ what: "it", value: CANARY }]).length, 1);
+      }
+    }
+  });
+});

@@ -1,0 +1,232 @@
+/** Bad luck and bad input: the server is away, refuses, limits, loses replies or sends nonsense. Nothing is lost, and it is said. */
+import assert from "node:assert/strict";
+import { chmodSync, existsSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { JsonObject } from "../../src/protocol/json.ts";
+import type { Sender } from "../../demo/sender/sender.ts";
+import { startDevServer } from "../../devserver/server.ts";
+import { ExitCode } from "../../src/errors.ts";
+import { BotProcess, DEFAULT_YAML } from "../support/botProcess.ts";
+import { startConversation } from "../support/conversation.ts";
+import { temporaryDirectory } from "../support/temporaryDirectory.ts";
+
+const request = (from: Sender, more: JsonObject = {}): JsonObject => ({
+  "m.request.status": { from_device: from.deviceId, lifetime: 90_000, ...more },
+});
+
+/** Requests that send a room event, as the bot. */
+const SENDS = /\/rooms\/.*\/send\//;
+
+test("an answer whose reply is lost is repeated under the same transaction ID, and arrives once", async (t) => {
+  const { server, alice, room, account } = await startConversation(t);
+  const roomId = await room({ encrypted: true });
+  server.fault({ path: SENDS, userId: account.userId, times: 2, action: { kind: "dropAfter" } });
+  const eventId = await alice.send(roomId, "org.example.report", request(alice));
+  await alice.waitForResponse(eventId);
+  const sends = await server.waitFor(
+    () => {
+      const found = server.requests({ path: SENDS, userId: account.userId });
+      return found.length === 3 && found[2]?.status === 200 && found;
+    },
+    10_000,
+    "the third attempt",
+  );
+  assert.equal(new Set(sends.map(({ txnId }) => txnId)).size, 1);
+  assert.equal(alice.responsesTo(eventId).length, 1);
+});
+
+test("an answer that the server limits waits as long as it says, and then arrives", async (t) => {
+  const { server, alice, room, account } = await startConversation(t);
+  const roomId = await room();
+  server.fault({ path: SENDS, userId: account.userId, action: { kind: "rateLimited", retryAfterMs: 300 } });
+  const eventId = await alice.send(roomId, "org.example.report", request(alice));
+  await alice.waitForResponse(eventId);
+  const [first, second] = server.requests({ path: SENDS, userId: account.userId });
+  assert(first?.endedAt && second);
+  assert(second.startedAt - first.endedAt >= 290, "not before the server's time");
+});
+
+test("no attempt starts after the end of the lifetime less the margin, and one in flight is aborted at the end", async (t) => {
+  const { server, alice, room, account, bot } = await startConversation(t);
+  const roomId = await room();
+  server.fault({ path: SENDS, userId: account.userId, times: Infinity, action: { kind: "hang" } });
+  const eventId = await alice.send(roomId, "org.example.report", request(alice, { lifetime: 2_500 }));
+  const dropped = await bot.line((line) => line.msg === "answer dropped" && line["eventId"] === eventId, "the answer was dropped");
+  assert.equal(dropped["reason"], "expired");
+  const [request_, ...more] = server.requests({ path: SENDS, userId: account.userId });
+  assert(request_);
+  assert.deepEqual(more, [], "a doubtful attempt is not repeated past the margin");
+  const sent = server.eventsIn(roomId).find((event) => event.eventId === eventId);
+  assert(sent);
+  const aborted = await server.waitFor(() => request_.endedAt ?? undefined, 5_000, "the abort");
+  assert(aborted >= sent.receivedAt + 2_400 && aborted < sent.receivedAt + 4_500, `aborted ${aborted - sent.receivedAt} ms after the request`);
+});
+
+test("an answer refused for good is dropped with a reason, and the next one goes out", async (t) => {
+  const { server, alice, room, account, bot } = await startConversation(t);
+  const roomId = await room();
+  server.fault({ path: SENDS, userId: account.userId, action: { kind: "answer", status: 403, body: { errcode: "M_FORBIDDEN", error: "no" } } });
+  const refused = await alice.send(roomId, "org.example.report", request(alice));
+  const dropped = await bot.line((line) => line.msg === "answer dropped", "the answer was dropped");
+  assert.deepEqual([dropped["eventId"], dropped["reason"]], [refused, "refused"]);
+  const next = await alice.send(roomId, "org.example.report", request(alice));
+  await alice.waitForResponse(next);
+});
+
+test("a homeserver that is down at start is waited for, and the bot says so", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const account = server.createAccount("docket");
+  await server.pause();
+  const bot = new BotProcess({ homeserver: server.url, ...account, directory: temporaryDirectory(t) });
+  t.after(() => bot.kill());
+  const line = await bot.line((candidate) => /does not answer yet/.test(candidate.msg), "it said so");
+  assert.equal(line["code"], "SERVER_UNREACHABLE");
+  await server.resume();
+  await bot.running();
+  assert.equal(await bot.stop(), ExitCode.ok);
+});
+
+test("a bot that waits for its homeserver stops at once when it is told to", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const account = server.createAccount("docket");
+  await server.pause();
+  const bot = new BotProcess({ homeserver: server.url, ...account, directory: temporaryDirectory(t) });
+  t.after(() => bot.kill());
+  await bot.line((candidate) => /does not answer yet/.test(candidate.msg), "it waits");
+  assert.equal(await bot.stop(), ExitCode.ok);
+});
+
+test("a token that is refused at the start ends the process with 77 and says what to do", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const account = server.createAccount("docket");
+  const bot = new BotProcess({ homeserver: server.url, userId: account.userId, accessToken: "wrong", directory: temporaryDirectory(t) });
+  t.after(() => bot.kill());
+  assert.equal((await bot.ended()).code, ExitCode.tokenRefused);
+  assert.match(bot.stderr, /token/i);
+  assert(!bot.stderr.includes("wrong"));
+});
+
+test("a token that is revoked while the bot runs ends the process with 77", async (t) => {
+  const { server, account, bot } = await startConversation(t);
+  server.revokeToken(account.accessToken);
+  server.cutConnections();
+  assert.equal((await bot.ended()).code, ExitCode.tokenRefused);
+});
+
+test("a token of another account is a configuration error that names both", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const { accessToken } = server.createAccount("somebody");
+  const bot = new BotProcess({ homeserver: server.url, userId: "@docket:localhost", accessToken, directory: temporaryDirectory(t) });
+  t.after(() => bot.kill());
+  assert.equal((await bot.ended()).code, ExitCode.configuration);
+  assert.match(bot.stderr, /@somebody:localhost.*@docket:localhost/s);
+});
+
+test("a data directory of another device is refused with 73, and one in use too", async (t) => {
+  const { server, account, bot, directory } = await startConversation(t);
+  const second = new BotProcess({ homeserver: server.url, ...account, directory });
+  t.after(() => second.kill());
+  assert.equal((await second.ended()).code, ExitCode.dataDirectory);
+  assert.match(second.stderr, /in use by another Docket process/);
+  await bot.stop();
+  const other = server.signIn(account.userId, "OTHERDEVICE");
+  const third = new BotProcess({ homeserver: server.url, ...other, directory });
+  t.after(() => third.kill());
+  assert.equal((await third.ended()).code, ExitCode.dataDirectory);
+  assert.match(third.stderr, /DOCKETBOT.*OTHERDEVICE/s);
+});
+
+for (const [what, text] of [
+  ["truncated", '{"next_batch": "s1", "rooms": {"jo'],
+  ["no object", "[]"],
+  ["without a token", '{"rooms": {}}'],
+  ["mistyped", '{"next_batch": "s999999", "rooms": {"join": []}}'],
+] as const) {
+  test(`a sync response that is ${what} is said, asked for again, and loses nothing`, async (t) => {
+    const { server, alice, room, account, bot } = await startConversation(t);
+    const roomId = await room();
+    server.answerNextSync(account.userId, text);
+    const eventId = await alice.send(roomId, "org.example.report", request(alice));
+    await alice.waitForResponse(eventId);
+    await bot.line((line) => line.msg === "the sync failed; trying again", "it said so");
+  });
+}
+
+test("events with missing, mistyped or oversized fields are set aside, and their neighbours are answered", async (t) => {
+  const { server, alice, room, bot } = await startConversation(t);
+  const roomId = await room();
+  for (const event of [
+    7,
+    {},
+    { type: "org.example.report", content: {} },
+    { event_id: "$odd1", type: 7, sender: "@a:b", origin_server_ts: 0, content: {} },
+    { event_id: "$odd2", type: "x", sender: "@a:b", origin_server_ts: "now", content: {} },
+    { event_id: `$${"x".repeat(10_000)}`, type: "x", sender: "@a:b", origin_server_ts: 0, content: {} },
+    { event_id: "$odd3", type: "m.room.encrypted", sender: "@a:b", origin_server_ts: 0, content: { algorithm: 7, ciphertext: {} } },
+    { event_id: "$odd4", type: "m.room.encrypted", sender: "", origin_server_ts: 0, content: {} },
+  ]) {
+    server.inject(roomId, event);
+  }
+  const eventId = await alice.send(roomId, "org.example.report", request(alice));
+  await alice.waitForResponse(eventId);
+  assert.equal(bot.lines.filter((line) => /set aside/.test(line.msg)).length, 7);
+});
+
+test("a limited timeline is recorded as a gap, and said", async (t) => {
+  const { server, alice, room, bot, account, restart } = await startConversation(t);
+  const roomId = await room();
+  await bot.stop();
+  for (let count = 0; count < 120; count += 1) server.append(roomId, { type: "org.example.noise", sender: alice.userId, content: {} });
+  const again = await restart();
+  const line = await again.line((candidate) => /gap is recorded/.test(candidate.msg), "the gap was said");
+  assert.equal(line["roomId"], roomId);
+  assert.equal(server.membership(roomId, account.userId), "join");
+});
+
+test("SIGTERM ends the long poll at once", async (t) => {
+  const { server, account, bot } = await startConversation(t);
+  const poll = await server.waitFor(
+    () => server.requests({ path: /\/sync$/, userId: account.userId }).find((sync) => sync.endedAt === null && sync.query["timeout"]?.[0] !== "0"),
+    10_000,
+    "a long poll",
+  );
+  assert.equal(await bot.stop(), ExitCode.ok);
+  await server.waitFor(() => poll.endedAt !== null, 5_000, "the end of the poll");
+  assert.notEqual(poll.status, 200);
+});
+
+test("a disk with less room than the operator asks for ends the bot with 74 and a reason", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const account = server.createAccount("docket");
+  const bot = new BotProcess({ homeserver: server.url, ...account, directory: temporaryDirectory(t), yaml: `${DEFAULT_YAML}limits:\n  free_disk: 1000000GiB\n` });
+  t.after(() => bot.kill());
+  assert.equal((await bot.ended()).code, ExitCode.storage);
+  assert.match(bot.stderr, /limits\.free_disk/);
+});
+
+test("a data directory that can't be written ends the bot with 74 and a reason", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const account = server.createAccount("docket");
+  // A file system that even the superuser can't write to.
+  const bot = new BotProcess({ homeserver: server.url, ...account, directory: temporaryDirectory(t), dataDirectory: "/proc/docket-data" });
+  t.after(() => bot.kill());
+  assert.equal((await bot.ended()).code, ExitCode.storage);
+  assert.match(bot.stderr, /\/proc\/docket-data/);
+});
+
+test("the files of a running bot are readable by their owner only", async (t) => {
+  const { directory } = await startConversation(t);
+  assert(existsSync(join(directory, "data", "docket.db")));
+  chmodSync(directory, 0o755);
+  const { statSync, readdirSync } = await import("node:fs");
+  for (const name of readdirSync(join(directory, "data"))) {
+    assert.equal(statSync(join(directory, "data", name)).mode & 0o077, 0, name);
+  }
+});

@@ -1,0 +1,267 @@
+/**
+ * Faults that scripts/sabotage.ts puts into a copy of the sources, one at a time: each breaks a promise in one line, and names the
+ * test that has to turn red. `find` occurs exactly once in its file. Whoever changes such a line changes the fault with it.
+ */
+export interface Fault {
+  readonly name: string;
+  /** The promise that the fault breaks. */
+  readonly breaks: string;
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+  readonly test: { readonly file: string; readonly name: string };
+}
+
+const inbox = "test/unit/journal/inbox.test.ts";
+const conversation = "test/integration/conversation.test.ts";
+const trouble = "test/integration/trouble.test.ts";
+
+export const faults: readonly Fault[] = [
+  {
+    name: "token-saved-first",
+    breaks: "nothing received is lost: the sync token is on disk in the same transaction as what it covers",
+    file: "src/journal/inbox.ts",
+    find: "const result = this.database.transaction(() => accept(batch, this.database, this.ownUser, this));",
+    replace:
+      "this.database.prepare(\"INSERT OR REPLACE INTO meta (key, value) VALUES ('sync_token', ?)\").run(batch.nextBatch); const result = this.database.transaction(() => accept(batch, this.database, this.ownUser, this));",
+    test: {
+      file: inbox,
+      name: "a sync is kept as a whole or not at all: a failure leaves no event, no room, no invitation and the old token",
+    },
+  },
+  {
+    name: "token-not-saved",
+    breaks: "a restart goes on where it was",
+    file: "src/journal/accept.ts",
+    find: ".run(batch.nextBatch);",
+    replace: '.run(batch.since ?? "");',
+    test: {
+      file: inbox,
+      name: "the token is written with the events that it covers, and both are there after a restart",
+    },
+  },
+  {
+    name: "held-writes-committed-early",
+    breaks: "a sync's keys and its events are kept together or not at all",
+    file: "src/crypto/keyStore.ts",
+    find: "if (this.held !== null && !this.held.applied) this.held.changes.push(...changes);",
+    replace: "if (changes === null) this.held = null;",
+    test: {
+      file: "test/integration/encryptionStore.test.ts",
+      name: "a sync that was not committed leaves nothing on disk, and comes again as a whole",
+    },
+  },
+  {
+    name: "refused-write-reported-as-complete",
+    breaks: "no message leaves that was encrypted with a ratchet that is not on disk",
+    file: "src/crypto/keyStore.ts",
+    find: "      return false;",
+    replace: "      return true;",
+    test: {
+      file: "test/integration/encryptionStore.test.ts",
+      name: "when the store refuses its n-th write, for every n, no ciphertext comes out after it",
+    },
+  },
+  {
+    name: "event-taken-again",
+    breaks: "nothing is answered twice: an event ID is taken once",
+    file: "src/journal/accept.ts",
+    find: "ON CONFLICT (event_id) DO NOTHING`",
+    replace: "ON CONFLICT (event_id) DO UPDATE SET state = 'new'`",
+    test: { file: inbox, name: "an event ID is taken once, however often the server sends it" },
+  },
+  {
+    name: "settled-twice",
+    breaks: "nothing is answered twice: verdict and time-out are one compare-and-set",
+    file: "src/journal/inbox.ts",
+    find: "if (changes === 0) return false;",
+    replace: "if (changes < 0) return false;",
+    test: { file: inbox, name: "an entry is settled once: the second to settle loses and writes nothing" },
+  },
+  {
+    name: "replay-check-removed",
+    breaks: "nothing is answered twice: a replayed ciphertext under a new event ID is recognised",
+    file: "src/protocol/decision.ts",
+    find: 'if (input.replay) return ignore("replay");',
+    replace: "",
+    test: {
+      file: conversation,
+      name: "a ciphertext copied under a new event ID is recorded as a replay and not answered",
+    },
+  },
+  {
+    name: "random-transaction-id",
+    breaks: "nothing is answered twice: a repeated send has the same transaction ID, also after a restart",
+    file: "src/protocol/transactionIds.ts",
+    find: "return `docket-${digest}` as TxnId;",
+    replace: "return `docket-${digest}${Math.random()}` as TxnId;",
+    test: {
+      file: "test/unit/protocol/transactionIds.test.ts",
+      name: "a transaction ID is the same after a restart, and in every version from now on",
+    },
+  },
+  {
+    name: "transaction-id-of-each-attempt",
+    breaks: "nothing is answered twice: all attempts of one answer share a transaction ID",
+    file: "src/pipeline/sender.ts",
+    find: "await homeserver.send(event, entry.txnId, signal)",
+    replace: "await homeserver.send(event, (entry.txnId + entry.attempts) as typeof entry.txnId, signal)",
+    test: {
+      file: trouble,
+      name: "an answer whose reply is lost is repeated under the same transaction ID, and arrives once",
+    },
+  },
+  {
+    name: "answers-responses",
+    breaks: "two bots never answer each other",
+    file: "src/protocol/decision.ts",
+    find: 'if (isResponseType(event.type)) return ignore("response");',
+    replace: "",
+    test: { file: conversation, name: "a response is never answered, even if it carries a request of its own" },
+  },
+  {
+    name: "not-recorded-before-the-decision",
+    breaks: "no success before it is durable",
+    file: "src/pipeline/decryptor.ts",
+    find: "await this.ports.recorder.keep(events);",
+    replace: "",
+    test: {
+      file: conversation,
+      name: "a request in an encrypted room is answered with success, once, and the answer never leaves in the clear",
+    },
+  },
+  {
+    name: "archive-without-a-record",
+    breaks: "no success before it is durable: `archive` vouches for what is in the record",
+    file: "src/handlers/archive.ts",
+    find: 'if (receipt !== null) return { status: "success" };',
+    replace: 'return { status: "success" };',
+    test: {
+      file: "test/unit/handlers/acknowledgeAndArchive.test.ts",
+      name: "is an error where the operator's selection leaves the event out of the record",
+    },
+  },
+  {
+    name: "last-expiry-check-removed",
+    breaks: "no answer after the lifetime: time may have passed during encryption",
+    file: "src/pipeline/sender.ts",
+    find: '      if (clock.now() > lastMoment) return { kind: "dropped", reason: "expired" };',
+    replace: "",
+    test: {
+      file: "test/integration/lastExpiryCheck.test.ts",
+      name: "an answer whose encryption takes until after the last moment to start is not sent any more",
+    },
+  },
+  {
+    name: "flight-not-aborted",
+    breaks: "no answer after the lifetime: an attempt in flight is aborted at its end",
+    file: "src/pipeline/sender.ts",
+    find: "const timer = setTimeout(() => lifetime.abort(), ",
+    replace: "const timer = setTimeout(() => undefined, ",
+    test: {
+      file: trouble,
+      name: "no attempt starts after the end of the lifetime less the margin, and one in flight is aborted at the end",
+    },
+  },
+  {
+    name: "handler-started-too-late",
+    breaks: "no handler runs whose answer could not be sent any more",
+    file: "src/protocol/decision.ts",
+    find: 'if (now > lastMomentToStart(end, policy.sendMarginMs)) return ignore("no_time_left");',
+    replace: "",
+    test: {
+      file: "test/unit/protocol/decision.test.ts",
+      name: "is neither answered nor handled when no attempt to send may start any more",
+    },
+  },
+  {
+    name: "encryption-skipped",
+    breaks: "never in the clear in an encrypted room",
+    file: "src/pipeline/sender.ts",
+    find: 'return { roomId, type: "m.room.encrypted", content: encrypted.content };',
+    replace: "return { roomId, type, content };",
+    test: {
+      file: conversation,
+      name: "a request in an encrypted room is answered with success, once, and the answer never leaves in the clear",
+    },
+  },
+  {
+    name: "encryption-forgotten",
+    breaks: "never in the clear: a room that was seen encrypted stays encrypted",
+    file: "src/journal/roomStates.ts",
+    find: "everEncrypted: before?.everEncrypted ?? false,",
+    replace: "everEncrypted: false,",
+    test: {
+      file: "test/unit/journal/roomStates.test.ts",
+      name: "a room that was seen encrypted once stays encrypted, whatever the server sends or withholds later",
+    },
+  },
+  {
+    name: "room-key-not-sent",
+    breaks: "an answer can be read by those whom it is for",
+    file: "src/crypto/roomEncryption.ts",
+    find: "if (shares.length > 0) return { shares: shares.map(readShare) };",
+    replace: "if (shares.length > MOST_SHARE_ROUNDS) return { shares: shares.map(readShare) };",
+    test: {
+      file: "test/integration/encryption.test.ts",
+      name: "what one side encrypts the other decrypts, with its session, message index and device",
+    },
+  },
+  {
+    name: "late-key-wakes-nobody",
+    breaks: "a late key is not a lost event",
+    file: "src/journal/accept.ts",
+    find: "const unparked = unpark(database, batch.newSessions);",
+    replace: "const unparked = 0;",
+    test: { file: inbox, name: "a parked event becomes new in the same transaction that brings its key" },
+  },
+  {
+    name: "key-slips-by",
+    breaks: "a late key is not a lost event: it may come while the event is being parked",
+    file: "src/journal/inbox.ts",
+    find: "} else if (keyEpoch !== this.keyArrivals) {",
+    replace: "} else if (keyEpoch > this.keyArrivals) {",
+    test: { file: inbox, name: "a key that comes between decryption and parking is not missed" },
+  },
+  {
+    name: "rate-limit-ignored",
+    breaks: "a server's wish to be left alone for a while is obeyed",
+    file: "src/pipeline/sender.ts",
+    find: "(error.retryAfterMs ?? backoffMs)",
+    replace: "(error.retryAfterMs === null ? backoffMs : 1)",
+    test: { file: trouble, name: "an answer that the server limits waits as long as it says, and then arrives" },
+  },
+  {
+    name: "data-directory-not-locked",
+    breaks: "one process owns a data directory",
+    file: "src/journal/database.ts",
+    find: 'lock.pragma("locking_mode = EXCLUSIVE");',
+    replace: "",
+    test: {
+      file: "test/unit/journal/database.test.ts",
+      name: "a second process on the same data directory is refused with a reason, and the lock dies with its holder",
+    },
+  },
+  {
+    name: "anybody-may-invite",
+    breaks: "only who is on the list may invite the bot",
+    file: "src/rooms/invitePolicy.ts",
+    find: "pattern.every(",
+    replace: "pattern.some(",
+    test: {
+      file: "test/unit/rooms/invitePolicy.test.ts",
+      name: "users and whole servers are accepted by the inviter's ID, and no look-alike is",
+    },
+  },
+  {
+    name: "content-in-the-log",
+    breaks: "secrets and bodies never reach a log",
+    file: "src/pipeline/worker.ts",
+    find: 'reason: decision.reason, ms }, "decided");',
+    replace: 'reason: decision.reason, ms, body: JSON.stringify(entry.event.content) }, "decided");',
+    test: {
+      file: "test/integration/canaries.test.ts",
+      name: "are in no line that the bot or the demo writes, over a whole run",
+    },
+  },
+];
