@@ -11,7 +11,7 @@ import type { CryptoEngine } from "./crypto/cryptoEngine.ts";
 import { createCryptoEngine } from "./crypto/engine.ts";
 import { KeyStore, type KeyStoreHooks } from "./crypto/keyStore.ts";
 import { cryptoLibraryVersion } from "./crypto/libraryVersion.ts";
-import { Cancelled } from "./errors.ts";
+import { Cancelled, DocketError } from "./errors.ts";
 import type { Registry } from "./handlers/registry.ts";
 import { Database } from "./journal/database.ts";
 import { requireFreeSpace } from "./journal/diskSpace.ts";
@@ -213,7 +213,17 @@ export function createBot(config: Config, ports: BotPorts): Bot {
     stopping.abort();
     // A start in flight ends first: what it has opened by then is closed, and nothing is opened after it.
     await starting.catch(() => undefined);
-    for (const close of opened.splice(0).reverse()) await close();
+    for (const close of opened.splice(0).reverse()) {
+      try {
+        await close();
+      } catch (error) {
+        // What ended the bot is reported elsewhere, and must not be hidden by what it left behind.
+        log.error(
+          { code: error instanceof DocketError ? error.code : "BUG" },
+          "a part of the bot did not close cleanly",
+        );
+      }
+    }
   }
 
   return {

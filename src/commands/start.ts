@@ -1,6 +1,5 @@
 /** `docket start`: runs the bot until it is told to stop, or can't go on. */
 import type { Command } from "commander";
-import { createBot } from "../bot.ts";
 import { systemClock } from "../clock.ts";
 import { loadConfig } from "../config/loadConfig.ts";
 import { prepareHandlers } from "../config/prepareHandlers.ts";
@@ -33,6 +32,8 @@ async function start(configFile: string, context: CommandContext): Promise<Comma
   for (const warning of config.warnings)
     log.warn({ problem: formatProblem(warning) }, "the configuration deserves a second look");
 
+  // Loaded only here: the crypto library and the SDK take a second that no other command needs.
+  const { createBot } = await import("../bot.ts");
   const signal = context.stopSignal();
   const ended = Promise.withResolvers<void>();
   const bot = createBot(config, {

@@ -13,8 +13,16 @@ const DEFAULT_LIFETIME_MS = 90_000;
 const MAX_LIFETIME_MS = 86_400_000;
 const SEND_MARGIN_MS = 500;
 
-/** @param value the whole document after references were resolved; anything may stand in it */
-export function crossCheck(value: YamlValue | undefined, document: LocatedYaml, file: string): CrossChecked {
+/**
+ * @param value the whole document after references were resolved; anything may stand in it
+ * @param recordSteps names of the steps that vouch for the record
+ */
+export function crossCheck(
+  value: YamlValue | undefined,
+  document: LocatedYaml,
+  file: string,
+  recordSteps: readonly string[],
+): CrossChecked {
   const problems: ConfigProblem[] = [];
   const warnings: ConfigProblem[] = [];
   const say = (list: ConfigProblem[], path: YamlPath, message: string, hint?: string): void => {
@@ -50,6 +58,20 @@ export function crossCheck(value: YamlValue | undefined, document: LocatedYaml, 
       const unusual = whatIsUnusual(type);
       if (unusual !== null) say(warnings, path, `the type ${showText(type)} ${unusual}`);
     }
+  }
+
+  const recorded = list(at(value, "record", "types") ?? ["*"]).filter(
+    (type): type is string => typeof type === "string",
+  );
+  for (const [handler, entry] of list(at(value, "handlers")).entries()) {
+    const steps = list(at(entry, "steps"));
+    const step = steps.findIndex((name) => typeof name === "string" && recordSteps.includes(name));
+    const left = list(at(entry, "types")).filter(
+      (type): type is string => typeof type === "string" && !isCovered(type, recorded),
+    );
+    if (step === -1 || left.length === 0) continue;
+    const message = `found ${left.map((type) => showText(type)).join(", ")}, which record.types leaves out: this step could only answer an error`;
+    say(problems, ["handlers", handler, "steps", step], message, "Add the type to record.types, or take the step out.");
   }
 
   const fallback = (key: string, defaultMs: number): number | null => {
@@ -113,4 +135,9 @@ function at(value: YamlValue | undefined, ...path: string[]): YamlValue | undefi
 
 function list(value: YamlValue | undefined): readonly YamlValue[] {
   return Array.isArray(value) ? value : [];
+}
+
+/** Whether every type that the pattern means is selected by one of the others. */
+function isCovered(pattern: string, by: readonly string[]): boolean {
+  return by.some((other) => other === pattern || (other.endsWith("*") && pattern.startsWith(other.slice(0, -1))));
 }

@@ -48,7 +48,8 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Co
   if (!isMapping(references.value))
     throw new ConfigError(tidy([...problems, ...noMapping(document, file)], references, file));
   const parsed = configSchema(options.stepKinds).safeParse(references.value);
-  const crossChecked = crossCheck(references.value, document, file);
+  const recordSteps = options.stepKinds.filter((kind) => kind.needsRecord === true).map(({ name }) => name);
+  const crossChecked = crossCheck(references.value, document, file, recordSteps);
   problems.push(...crossChecked.problems);
   if (!parsed.success) {
     const known = knownKeys(configJsonSchema(options.stepKinds));

@@ -5,6 +5,8 @@ export interface StepKindSchema<Prepared = unknown> {
   readonly name: string;
   /** One line, for the JSON Schema. */
   readonly description: string;
+  /** True where the step vouches for the record: its types must be selected for it. */
+  readonly needsRecord?: boolean;
   /** Accepts `undefined` where the step may be written as a bare name. */
   readonly options: z.ZodType;
   /**

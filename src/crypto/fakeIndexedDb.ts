@@ -5,7 +5,7 @@
 import * as fake from "fake-indexeddb";
 import { StoreFailed } from "../errors.ts";
 import type { IdbKey } from "./keyStoreEncoding.ts";
-import type { KeyPath } from "./keyStoreTables.ts";
+import type { DatabaseShape, KeyPath } from "./keyStoreTables.ts";
 
 export interface FakeEvent {
   readonly type: string;
@@ -81,22 +81,6 @@ export interface RawStore {
   clear(rollbackLog?: (() => void)[]): void;
 }
 
-/** The classes that stand beside `indexedDB` among a browser's globals, by their names there. */
-export const indexedDbClasses: Readonly<Record<string, unknown>> = {
-  IDBCursor: fake.IDBCursor,
-  IDBCursorWithValue: fake.IDBCursorWithValue,
-  IDBDatabase: fake.IDBDatabase,
-  IDBFactory: fake.IDBFactory,
-  IDBIndex: fake.IDBIndex,
-  IDBKeyRange: fake.IDBKeyRange,
-  IDBObjectStore: fake.IDBObjectStore,
-  IDBOpenDBRequest: fake.IDBOpenDBRequest,
-  IDBRecord: fake.IDBRecord,
-  IDBRequest: fake.IDBRequest,
-  IDBTransaction: fake.IDBTransaction,
-  IDBVersionChangeEvent: fake.IDBVersionChangeEvent,
-};
-
 export function isKeyRange(value: unknown): boolean {
   return value instanceof (fake.IDBKeyRange as unknown as new () => object);
 }
@@ -108,6 +92,27 @@ export function knownFactory(): FakeFactory {
   throw strangeBuild("the factory");
 }
 
+/** Creates a database with its stores and indexes, without records. */
+export function createShape(factory: FakeFactory, { name, version, stores }: DatabaseShape): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = factory.open(name, version);
+    request.onupgradeneeded = () => {
+      for (const store of stores) {
+        const handle = request.result.createObjectStore(store.name, {
+          keyPath: store.keyPath,
+          autoIncrement: store.autoIncrement,
+        });
+        for (const index of store.indexes) handle.createIndex(index.name, index.keyPath, index);
+      }
+    };
+    request.onerror = () => reject(request.error as Error);
+    request.onsuccess = () => {
+      request.result.close();
+      resolve();
+    };
+  });
+}
+
 /** @throws StoreFailed */
 export function checkDatabase(raw: RawDatabase): void {
   if (!Array.isArray(raw.transactions) || !(raw.rawObjectStores instanceof Map)) throw strangeBuild("a database");
@@ -115,20 +120,22 @@ export function checkDatabase(raw: RawDatabase): void {
 
 /** @throws StoreFailed */
 export function checkTransaction(transaction: RawTransaction): void {
-  const usable =
-    Array.isArray(transaction._rollbackLog) &&
-    typeof transaction._abort === "function" &&
-    typeof transaction.dispatchEvent === "function";
-  if (!usable) throw strangeBuild("a transaction");
+  if (!Array.isArray(transaction._rollbackLog) || !hasMethods(transaction, ["_abort", "dispatchEvent"])) {
+    throw strangeBuild("a transaction");
+  }
 }
 
 /** @throws StoreFailed */
 export function checkStore(store: RawStore): void {
   const usable =
-    [store.storeRecord, store.deleteRecord, store.clear, store.records?.get, store.records?.values].every(
-      (method) => typeof method === "function",
-    ) && store.rawIndexes instanceof Map;
+    store.rawIndexes instanceof Map &&
+    hasMethods(store, ["storeRecord", "deleteRecord", "clear"]) &&
+    hasMethods(store.records, ["get", "values", "size"]);
   if (!usable) throw strangeBuild("an object store");
+}
+
+function hasMethods(object: object, names: readonly string[]): boolean {
+  return names.every((name) => typeof (object as Record<string, unknown>)[name] === "function");
 }
 
 function strangeBuild(part: string): StoreFailed {

@@ -12,8 +12,9 @@
  * - A write on top of a lost one (a hold whose SQLite transaction was rolled back, or a second writer) is noticed and fatal.
  * - Before another version of the library, or an upgrade of its schema, changes the store, the database is copied.
  *
- * Figures and limits are in DESIGN ("The key store"). One store for each process: the library finds it as
- * `globalThis.indexedDB`. The records carry no passphrase of their own; encryption at rest is the database's.
+ * The price is memory and time at the start: about 10 KB and 0.06 ms for each inbound session (2 cores, Node 24); a commit
+ * costs 0.3 ms. One store for each process: the library finds it as `globalThis.indexedDB`. The library gets no passphrase
+ * for it (a passphrase costs 240 ms at each start): encryption at rest is the database's.
  *
  * Life: `KeyStore.open` loads; `install()` puts it where the library looks; `close()` ends it.
  */
@@ -22,7 +23,7 @@ import { StoreFailed } from "../errors.ts";
 import type { Database } from "../journal/database.ts";
 import type { HeldWrites } from "../journal/heldWrites.ts";
 import type { Logger } from "../logging.ts";
-import { indexedDbClasses } from "./fakeIndexedDb.ts";
+import { installIndexedDb, uninstallIndexedDb } from "./installedIndexedDb.ts";
 import { copyBeforeUpdate } from "./keyStoreCopies.ts";
 import { KeyStoreTables, type Change } from "./keyStoreTables.ts";
 import { RecordedIndexedDb, type CommitSink } from "./recordedIndexedDb.ts";
@@ -123,15 +124,7 @@ export class KeyStore implements CommitSink {
    * `instanceof`. Idempotent. One store at a time.
    */
   install(): void {
-    const globals = globalThis as Record<string, unknown>;
-    if (globals["indexedDB"] === this.indexedDb.factory) return;
-    if (globals["indexedDB"] !== undefined)
-      throw new Error(
-        "Another IndexedDB is installed in this process. Close that one first: the crypto library knows only one.",
-      );
-    for (const [name, value] of Object.entries({ ...indexedDbClasses, indexedDB: this.indexedDb.factory })) {
-      Object.defineProperty(globals, name, { value, configurable: true, enumerable: false, writable: true });
-    }
+    installIndexedDb(this.indexedDb.factory);
   }
 
   /**
@@ -182,9 +175,7 @@ export class KeyStore implements CommitSink {
   async close(): Promise<void> {
     while (this.state === "open" && this.indexedDb.busy) await nextTurn();
     if (this.state === "open") this.state = "closed";
-    const globals = globalThis as Record<string, unknown>;
-    if (globals["indexedDB"] !== this.indexedDb.factory) return;
-    for (const name of ["indexedDB", ...Object.keys(indexedDbClasses)]) delete globals[name];
+    uninstallIndexedDb(this.indexedDb.factory);
   }
 
   private adoptVersion(): void {

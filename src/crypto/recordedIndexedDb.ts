@@ -12,6 +12,7 @@ import {
   checkDatabase,
   checkStore,
   checkTransaction,
+  createShape,
   isKeyRange,
   knownFactory,
   type FakeFactory,
@@ -70,7 +71,7 @@ export class RecordedIndexedDb {
   async load(databases: readonly StoredDatabase[]): Promise<void> {
     this.loading = true;
     for (const database of databases) {
-      await this.createShape(database);
+      await createShape(this.factory, database);
       const raw = this.factory._databases.get(database.name);
       this.databaseIds.set(database.name, database.id);
       this.nextId = Math.max(this.nextId, database.id + 1);
@@ -97,26 +98,6 @@ export class RecordedIndexedDb {
     return [...this.factory._databases.values()].some((raw) =>
       raw.transactions.some((transaction) => transaction._state !== "finished"),
     );
-  }
-
-  private createShape({ name, version, stores }: StoredDatabase): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const request = this.factory.open(name, version);
-      request.onupgradeneeded = () => {
-        for (const store of stores) {
-          const handle = request.result.createObjectStore(store.name, {
-            keyPath: store.keyPath,
-            autoIncrement: store.autoIncrement,
-          });
-          for (const index of store.indexes) handle.createIndex(index.name, index.keyPath, index);
-        }
-      };
-      request.onerror = () => reject(request.error as Error);
-      request.onsuccess = () => {
-        request.result.close();
-        resolve();
-      };
-    });
   }
 
   /** Straight into the raw store: a request and an event for each record would take most of the time of a start. */

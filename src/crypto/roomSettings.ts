@@ -61,7 +61,10 @@ export class RoomSettings {
     this.machine = machine;
   }
 
-  /** The settings to encrypt with now: the stricter of what the caller saw and of what was ever seen. */
+  /**
+   * The settings to encrypt with now: the stricter of what the caller saw and of what was ever seen. The settings of a session
+   * are fixed when it begins, so stricter ones end the present session.
+   */
   async current(target: EncryptionTarget, signal: AbortSignal): Promise<Rotation> {
     const seen = readRotation(target.settings);
     const before = this.strictest.get(target.roomId) ?? (await this.stored(target.roomId, seen, signal));
@@ -69,6 +72,10 @@ export class RoomSettings {
       periodMs: Math.min(seen.periodMs, before.periodMs),
       messages: Math.min(seen.messages, before.messages),
     };
+    if (now.periodMs < before.periodMs || now.messages < before.messages) {
+      const end = new LibraryRoomId(target.roomId);
+      await this.machine.use("invalidateGroupSession", (olm) => olm.invalidateGroupSession(end), signal);
+    }
     this.strictest.set(target.roomId, now);
     return now;
   }

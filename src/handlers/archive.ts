@@ -10,6 +10,7 @@ const options = z.never({ error: "archive takes no options: write just `- archiv
 export const archive: StepKind<undefined> = {
   name: "archive",
   description: "Answers success once the event is durably in the record.",
+  needsRecord: true,
   options,
   prepare: async () => ({
     run: async (_event, context) => {

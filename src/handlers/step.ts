@@ -50,6 +50,8 @@ export interface StepKind<Options = unknown> {
   readonly name: string;
   /** One line for the generated documentation and the JSON Schema. */
   readonly description: string;
+  /** True where the step vouches for the record: a type that `record.types` leaves out is then a configuration error. */
+  readonly needsRecord?: boolean;
   /** Options as they stand in the configuration after `name:`. A step that needs none accepts `undefined`, and is then written as a bare name. */
   readonly options: z.ZodType<Options>;
   /**

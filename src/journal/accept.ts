@@ -88,7 +88,13 @@ function addEvent(database: Database, event: RawEvent, receivedAt: number): numb
  * A limited timeline is a gap where we were in the room before it. In a room that is new to us it is one only if our own join
  * is not in the timeline; history from before the first sync of all is nobody's gap.
  */
-function recordGap(update: RoomUpdate, before: RoomView | null, batch: SyncBatch, ownUser: UserId, gaps: Gaps): boolean {
+function recordGap(
+  update: RoomUpdate,
+  before: RoomView | null,
+  batch: SyncBatch,
+  ownUser: UserId,
+  gaps: Gaps,
+): boolean {
   if (!update.limited || update.prevBatch === null || batch.since === null) return false;
   const wasIn = before?.membership === "join";
   const joinSeen = update.timeline.some(

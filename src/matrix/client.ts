@@ -74,7 +74,7 @@ export class DocketClient extends MatrixClient implements Homeserver {
   }
 
   async versions(signal: AbortSignal): Promise<ServerVersions> {
-    const body = await this.request("GET", "/_matrix/client/versions", { signal });
+    const body = await this.request("GET", "/_matrix/client/versions", { signal, retry: "none" });
     const versions = Array.isArray(body["versions"]) ? body["versions"] : [];
     const features = isJsonObject(body["unstable_features"]) ? body["unstable_features"] : {};
     return {
@@ -87,7 +87,7 @@ export class DocketClient extends MatrixClient implements Homeserver {
 
   async whoami(signal: AbortSignal): Promise<{ userId: UserId; deviceId: DeviceId | null }> {
     const endpoint = "/_matrix/client/v3/account/whoami";
-    const body = await this.request("GET", endpoint, { signal });
+    const body = await this.request("GET", endpoint, { signal, retry: "none" });
     const userId = body["user_id"];
     const deviceId = body["device_id"];
     if (typeof userId !== "string") throw this.unusable("GET", endpoint, "`user_id` is missing");

@@ -36,7 +36,9 @@ export interface ServerVersions {
 
 /** @throws ServerRefused | ServerUnreachable | Cancelled, from every method */
 export interface Homeserver {
+  /** One attempt: whoever connects knows how long to be patient. */
   versions(signal: AbortSignal): Promise<ServerVersions>;
+  /** One attempt, likewise. */
   whoami(signal: AbortSignal): Promise<{ userId: UserId; deviceId: DeviceId | null }>;
   /** One attempt; the caller decides about the next. Resolves with the parsed body, unchecked. */
   sync(request: SyncRequest, signal: AbortSignal): Promise<unknown>;

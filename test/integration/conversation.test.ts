@@ -30,7 +30,10 @@ test("a request in an encrypted room is answered with success, once, and the ans
   assert.equal(response.event.encrypted, true);
   await fence(conversation, roomId);
   assert.equal(alice.responsesTo(eventId).length, 1);
-  assert(!JSON.stringify(server.requests({ path: /\/send\// })).includes("m.response.status"), "nothing of it is readable on the wire");
+  assert(
+    !JSON.stringify(server.requests({ path: /\/send\// })).includes("m.response.status"),
+    "nothing of it is readable on the wire",
+  );
   assert.equal(await bot.stop(), 0);
 });
 
@@ -39,8 +42,8 @@ test("the relation of an encrypted answer can be read by the server, so that /re
   const roomId = await room({ encrypted: true });
   const eventId = await alice.send(roomId, "org.example.report", request(alice));
   const response = await alice.waitForResponse(eventId);
-  const sent = server.eventsIn(roomId).find(({ event }) => event["event_id"] === response.event.eventId);
-  assert.deepEqual((sent?.event["content"] as JsonObject)["m.relates_to"], { rel_type: "m.reference", event_id: eventId });
+  const sent = server.eventsIn(roomId).find((event) => event.eventId === response.event.eventId);
+  assert.deepEqual(sent?.content["m.relates_to"], { rel_type: "m.reference", event_id: eventId });
 });
 
 test("in a room of version 12, whose ID has no server part, the bot joins and answers", async (t) => {
@@ -139,7 +142,10 @@ for (const [choice, status, words] of [
     const response = await alice.waitForResponse(eventId);
     assert.equal(response.status, status);
     assert.equal(response.event.encrypted, true);
-    assert.deepEqual(response.messages.map(({ type }) => type), words);
+    assert.deepEqual(
+      response.messages.map(({ type }) => type),
+      words,
+    );
     assert.equal(response.code, choice === "refuse" ? "not_encrypted" : null);
   });
 }
@@ -152,7 +158,7 @@ test("an invitation from somebody who is not on the list is left alone", async (
   const line = await bot.line((candidate) => candidate["roomId"] === roomId, "the invitation was judged");
   assert.equal(line["reason"], "inviter_not_allowed");
   assert.equal(server.membership(roomId, account.userId), "invite");
-  assert.deepEqual(server.requests({ path: /\/join\// , userId: account.userId }), []);
+  assert.deepEqual(server.requests({ path: /\/join\//, userId: account.userId }), []);
 });
 
 test("a join that the server limits is tried again when it says so", async (t) => {

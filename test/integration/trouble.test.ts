@@ -1,6 +1,6 @@
 /** Bad luck and bad input: the server is away, refuses, limits, loses replies or sends nonsense. Nothing is lost, and it is said. */
 import assert from "node:assert/strict";
-import { chmodSync, existsSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { JsonObject } from "../../src/protocol/json.ts";
@@ -52,7 +52,10 @@ test("no attempt starts after the end of the lifetime less the margin, and one i
   const roomId = await room();
   server.fault({ path: SENDS, userId: account.userId, times: Infinity, action: { kind: "hang" } });
   const eventId = await alice.send(roomId, "org.example.report", request(alice, { lifetime: 2_500 }));
-  const dropped = await bot.line((line) => line.msg === "answer dropped" && line["eventId"] === eventId, "the answer was dropped");
+  const dropped = await bot.line(
+    (line) => line.msg === "answer dropped" && line["eventId"] === eventId,
+    "the answer was dropped",
+  );
   assert.equal(dropped["reason"], "expired");
   const [request_, ...more] = server.requests({ path: SENDS, userId: account.userId });
   assert(request_);
@@ -60,13 +63,20 @@ test("no attempt starts after the end of the lifetime less the margin, and one i
   const sent = server.eventsIn(roomId).find((event) => event.eventId === eventId);
   assert(sent);
   const aborted = await server.waitFor(() => request_.endedAt ?? undefined, 5_000, "the abort");
-  assert(aborted >= sent.receivedAt + 2_400 && aborted < sent.receivedAt + 4_500, `aborted ${aborted - sent.receivedAt} ms after the request`);
+  assert(
+    aborted >= sent.receivedAt + 2_400 && aborted < sent.receivedAt + 4_500,
+    `aborted ${aborted - sent.receivedAt} ms after the request`,
+  );
 });
 
 test("an answer refused for good is dropped with a reason, and the next one goes out", async (t) => {
   const { server, alice, room, account, bot } = await startConversation(t);
   const roomId = await room();
-  server.fault({ path: SENDS, userId: account.userId, action: { kind: "answer", status: 403, body: { errcode: "M_FORBIDDEN", error: "no" } } });
+  server.fault({
+    path: SENDS,
+    userId: account.userId,
+    action: { kind: "answer", status: 403, body: { errcode: "M_FORBIDDEN", error: "no" } },
+  });
   const refused = await alice.send(roomId, "org.example.report", request(alice));
   const dropped = await bot.line((line) => line.msg === "answer dropped", "the answer was dropped");
   assert.deepEqual([dropped["eventId"], dropped["reason"]], [refused, "refused"]);
@@ -103,7 +113,12 @@ test("a token that is refused at the start ends the process with 77 and says wha
   const server = await startDevServer();
   t.after(() => server.stop());
   const account = server.createAccount("docket");
-  const bot = new BotProcess({ homeserver: server.url, userId: account.userId, accessToken: "wrong", directory: temporaryDirectory(t) });
+  const bot = new BotProcess({
+    homeserver: server.url,
+    userId: account.userId,
+    accessToken: "wrong",
+    directory: temporaryDirectory(t),
+  });
   t.after(() => bot.kill());
   assert.equal((await bot.ended()).code, ExitCode.tokenRefused);
   assert.match(bot.stderr, /token/i);
@@ -121,7 +136,12 @@ test("a token of another account is a configuration error that names both", asyn
   const server = await startDevServer();
   t.after(() => server.stop());
   const { accessToken } = server.createAccount("somebody");
-  const bot = new BotProcess({ homeserver: server.url, userId: "@docket:localhost", accessToken, directory: temporaryDirectory(t) });
+  const bot = new BotProcess({
+    homeserver: server.url,
+    userId: "@docket:localhost",
+    accessToken,
+    directory: temporaryDirectory(t),
+  });
   t.after(() => bot.kill());
   assert.equal((await bot.ended()).code, ExitCode.configuration);
   assert.match(bot.stderr, /@somebody:localhost.*@docket:localhost/s);
@@ -167,7 +187,13 @@ test("events with missing, mistyped or oversized fields are set aside, and their
     { event_id: "$odd1", type: 7, sender: "@a:b", origin_server_ts: 0, content: {} },
     { event_id: "$odd2", type: "x", sender: "@a:b", origin_server_ts: "now", content: {} },
     { event_id: `$${"x".repeat(10_000)}`, type: "x", sender: "@a:b", origin_server_ts: 0, content: {} },
-    { event_id: "$odd3", type: "m.room.encrypted", sender: "@a:b", origin_server_ts: 0, content: { algorithm: 7, ciphertext: {} } },
+    {
+      event_id: "$odd3",
+      type: "m.room.encrypted",
+      sender: "@a:b",
+      origin_server_ts: 0,
+      content: { algorithm: 7, ciphertext: {} },
+    },
     { event_id: "$odd4", type: "m.room.encrypted", sender: "", origin_server_ts: 0, content: {} },
   ]) {
     server.inject(roomId, event);
@@ -181,7 +207,8 @@ test("a limited timeline is recorded as a gap, and said", async (t) => {
   const { server, alice, room, bot, account, restart } = await startConversation(t);
   const roomId = await room();
   await bot.stop();
-  for (let count = 0; count < 120; count += 1) server.append(roomId, { type: "org.example.noise", sender: alice.userId, content: {} });
+  for (let count = 0; count < 120; count += 1)
+    server.append(roomId, { type: "org.example.noise", sender: alice.userId, content: {} });
   const again = await restart();
   const line = await again.line((candidate) => /gap is recorded/.test(candidate.msg), "the gap was said");
   assert.equal(line["roomId"], roomId);
@@ -191,7 +218,10 @@ test("a limited timeline is recorded as a gap, and said", async (t) => {
 test("SIGTERM ends the long poll at once", async (t) => {
   const { server, account, bot } = await startConversation(t);
   const poll = await server.waitFor(
-    () => server.requests({ path: /\/sync$/, userId: account.userId }).find((sync) => sync.endedAt === null && sync.query["timeout"]?.[0] !== "0"),
+    () =>
+      server
+        .requests({ path: /\/sync$/, userId: account.userId })
+        .find((sync) => sync.endedAt === null && sync.query["timeout"]?.[0] !== "0"),
     10_000,
     "a long poll",
   );
@@ -204,7 +234,12 @@ test("a disk with less room than the operator asks for ends the bot with 74 and 
   const server = await startDevServer();
   t.after(() => server.stop());
   const account = server.createAccount("docket");
-  const bot = new BotProcess({ homeserver: server.url, ...account, directory: temporaryDirectory(t), yaml: `${DEFAULT_YAML}limits:\n  free_disk: 1000000GiB\n` });
+  const bot = new BotProcess({
+    homeserver: server.url,
+    ...account,
+    directory: temporaryDirectory(t),
+    yaml: `${DEFAULT_YAML}limits:\n  free_disk: 1000000GiB\n`,
+  });
   t.after(() => bot.kill());
   assert.equal((await bot.ended()).code, ExitCode.storage);
   assert.match(bot.stderr, /limits\.free_disk/);
@@ -214,19 +249,46 @@ test("a data directory that can't be written ends the bot with 74 and a reason",
   const server = await startDevServer();
   t.after(() => server.stop());
   const account = server.createAccount("docket");
-  // A file system that even the superuser can't write to.
-  const bot = new BotProcess({ homeserver: server.url, ...account, directory: temporaryDirectory(t), dataDirectory: "/proc/docket-data" });
+  // A file system in which even the superuser can make no directory.
+  const bot = new BotProcess({
+    homeserver: server.url,
+    ...account,
+    directory: temporaryDirectory(t),
+    dataDirectory: "/sys/docket-data",
+  });
   t.after(() => bot.kill());
   assert.equal((await bot.ended()).code, ExitCode.storage);
-  assert.match(bot.stderr, /\/proc\/docket-data/);
+  assert.match(bot.stderr, /\/sys\/docket-data/);
+});
+
+test("a disk that is full ends the bot with 74 and a reason, and nothing is lost: with room again it takes up everything", async (t) => {
+  const { alice, room, bot, restart } = await startConversation(t, { bot: { fileSizeLimitKiB: 1_200 } });
+  const roomId = await room();
+  const sent: string[] = [];
+  // One by one: each is on the server before the next, whether the bot still runs or not.
+  for (let count = 0; count < 40; count += 1) {
+    sent.push(
+      await alice.send(roomId, "org.example.report", {
+        ...request(alice, { lifetime: 600_000 }),
+        padding: "x".repeat(40_000),
+      }),
+    );
+  }
+  assert.equal((await bot.ended()).code, ExitCode.storage);
+  assert.match(bot.stderr, /database in .* failed/);
+  await restart({ fileSizeLimitKiB: undefined });
+  for (const eventId of sent) await alice.waitForResponse(eventId);
+  assert.deepEqual(
+    sent.map((eventId) => alice.responsesTo(eventId).length),
+    sent.map(() => 1),
+  );
 });
 
 test("the files of a running bot are readable by their owner only", async (t) => {
   const { directory } = await startConversation(t);
-  assert(existsSync(join(directory, "data", "docket.db")));
-  chmodSync(directory, 0o755);
-  const { statSync, readdirSync } = await import("node:fs");
-  for (const name of readdirSync(join(directory, "data"))) {
+  const names = readdirSync(join(directory, "data"));
+  assert(names.includes("docket.db"));
+  for (const name of names) {
     assert.equal(statSync(join(directory, "data", name)).mode & 0o077, 0, name);
   }
 });

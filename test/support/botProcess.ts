@@ -20,6 +20,8 @@ export interface BotOptions {
   readonly yaml?: string;
   /** By default `data` beside the configuration. */
   readonly dataDirectory?: string;
+  /** No file of the bot may grow beyond this, in KiB: what a full disk does to it. */
+  readonly fileSizeLimitKiB?: number | undefined;
   /** Module that the bot's process imports first, for faults inside it. */
   readonly preload?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -46,7 +48,16 @@ export class BotProcess {
   constructor(options: BotOptions) {
     const config = writeConfig(options);
     const preload = options.preload === undefined ? [] : ["--import", options.preload];
-    this.child = spawn(process.execPath, [...preload, options.program ?? MAIN, "start", "--config", config], {
+    const command = [process.execPath, ...preload, options.program ?? MAIN, "start", "--config", config];
+    const limited = [
+      "bash",
+      "-c",
+      `trap '' XFSZ; ulimit -f ${options.fileSizeLimitKiB}; exec "$@"`,
+      "bash",
+      ...command,
+    ];
+    const [program = "", ...args] = options.fileSizeLimitKiB === undefined ? command : limited;
+    this.child = spawn(program, args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...options.env },
     });

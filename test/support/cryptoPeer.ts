@@ -44,7 +44,7 @@ export class CryptoPeer {
   /** What `onFatal` was called with. It returns, so that a test sees what is let through after it. */
   readonly fatal: Error[];
   since: SyncToken | null = null;
-  private readonly keyStore: KeyStore | null;
+  readonly keyStore: KeyStore | null;
 
   private constructor(
     parts: Pick<CryptoPeer, "engine" | "client" | "userId" | "database" | "fatal">,
@@ -58,7 +58,7 @@ export class CryptoPeer {
     this.keyStore = store;
   }
 
-  /** Opens the engine without starting it. Only one durable peer at a time: the library knows one IndexedDB. */
+  /** Opens the engine without starting it; the caller closes it. Only one durable peer at a time: the library knows one IndexedDB. */
   static async open(options: PeerOptions): Promise<CryptoPeer> {
     const { server, account, clock = systemClock, log = silentLogger } = options;
     const fatal: Error[] = [];
@@ -82,6 +82,7 @@ export class CryptoPeer {
       clock,
       log,
     });
+    const opened = { keyStore, client, database };
     const engine = await createCryptoEngine({
       userId: account.userId as UserId,
       deviceId: account.deviceId as DeviceId,
@@ -92,6 +93,9 @@ export class CryptoPeer {
       onFatal,
       ...(options.memberQueryTimeoutMs === undefined ? {} : { memberQueryTimeoutMs: options.memberQueryTimeoutMs }),
       ...(options.watchdogMs === undefined ? {} : { watchdogMs: options.watchdogMs }),
+    }).catch(async (error: unknown) => {
+      await closeAll(opened);
+      throw error;
     });
     return new CryptoPeer({ engine, client, userId: account.userId as UserId, database, fatal }, keyStore);
   }
@@ -129,17 +133,21 @@ export class CryptoPeer {
 
   /** Leaves it as a process that died leaves it: nothing is stopped in order. */
   async abandon(): Promise<void> {
-    await this.client.close();
-    await this.keyStore?.close();
-    this.database?.close();
+    // Ends timers; waits for nothing, since a library call may never return.
+    void this.engine.stop();
+    await closeAll(this);
   }
 
   async close(): Promise<void> {
     await this.engine.stop();
-    await this.client.close();
-    await this.keyStore?.close();
-    this.database?.close();
+    await closeAll(this);
   }
+}
+
+async function closeAll(peer: Pick<CryptoPeer, "client" | "keyStore" | "database">): Promise<void> {
+  await peer.client.close();
+  await peer.keyStore?.close();
+  peer.database?.close();
 }
 
 /** An encrypted room that all of them have joined. */

@@ -8,18 +8,18 @@ import {
   DeviceLists,
   EncryptionAlgorithm,
   EncryptionSettings,
-  KeysClaimRequest,
   OlmMachine,
   RequestType,
   RoomId,
   TrustRequirement,
   UserId,
+  type KeysClaimRequest,
   type ToDeviceRequest,
 } from "@matrix-org/matrix-sdk-crypto-wasm";
 
-export const BOT = "@bot:example.org";
-export const PEER = "@peer:example.org";
-export const ROOM = "!room:example.org";
+const BOT = "@bot:example.org";
+const PEER = "@peer:example.org";
+const ROOM = "!room:example.org";
 
 interface Uploaded {
   device_keys?: object;

@@ -121,7 +121,7 @@ test("every key of the JSON Schema has a description for editors", () => {
 });
 
 test("the JSON Schema accepts what Docket accepts, and refuses what it refuses", async () => {
-  const validate = new Ajv2020({ strict: false, allErrors: true }).compile(configJsonSchema(testSteps));
+  const validate = new Ajv2020({ strict: false, allErrors: true, logger: false }).compile(configJsonSchema(testSteps));
   const accepted = [
     smallest,
     `${smallest}responses: { dialects: [], send_margin: 0 }\nlimits: { free_disk: 0 }\n`,
@@ -149,6 +149,6 @@ test("the JSON Schema accepts what Docket accepts, and refuses what it refuses",
 });
 
 test("the sample is accepted by the JSON Schema", () => {
-  const validate = new Ajv2020({ strict: false, allErrors: true }).compile(schema);
+  const validate = new Ajv2020({ strict: false, allErrors: true, logger: false }).compile(schema);
   assert.ok(validate(parse(sample)), JSON.stringify(validate.errors));
 });

@@ -10,6 +10,7 @@ import { ConfigError, type ConfigProblem } from "../../../src/errors.ts";
 export const testSteps: readonly StepKindSchema<string>[] = [
   {
     name: "archive",
+    needsRecord: true,
     description: "Needs no options.",
     options: z.never({ error: "archive takes no options" }).optional(),
     prepare: async () => "archive",

@@ -267,3 +267,17 @@ handlers:
     "7:39 handlers[0].types[2]",
   ]);
 });
+
+test("a step that vouches for the record is a mistake on a type that record.types leaves out", async () => {
+  const text = (recorded: string) =>
+    `${smallest}record:\n  types: ${recorded}\nhandlers:\n  - types: [org.example.a, org.example.b.*]\n    steps: [archive]\n`;
+  const problems = await problemsOf(text("[org.example.a]"));
+  assert.deepEqual(
+    problems.map(({ path }) => path),
+    ["handlers[0].steps[0]"],
+  );
+  assert.match(problems[0]?.message ?? "", /org\.example\.b\.\*/);
+  for (const covered of ["[org.example.*]", "[org.example.a, org.example.b.*]", '["*"]']) {
+    await loadText(text(covered));
+  }
+});

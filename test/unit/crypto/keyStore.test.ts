@@ -35,7 +35,7 @@ function put(connection: Connection, value: unknown, key?: unknown): Promise<str
 
 /** What a start after a kill at this moment would find. */
 async function afterKill(opened: OpenKeyStore, name: string): Promise<unknown> {
-  const directory = join(opened.directory, "..", name);
+  const directory = join(opened.directory, name);
   mkdirSync(directory);
   copyAsKilled(opened.directory, directory);
   const killed = await openKeyStore(directory);
@@ -182,6 +182,22 @@ test("after a refused write nothing is written, applied or deleted any more", as
   assert.deepStrictEqual(await afterKill(opened, "killed"), before);
 });
 
+test("a deleted database stays deleted, and one of the same name starts empty", async (t) => {
+  const directory = temporaryDirectory(t);
+  let opened = await openKeyStore(directory);
+  const connection = await connect(opened);
+  await put(connection, "old");
+  connection.close();
+  await finished(factoryOf(opened).deleteDatabase("keys"));
+  assert.deepStrictEqual(await afterKill(opened, "killed"), []);
+  (await connect(opened)).close();
+  const contents = await dump(factoryOf(opened));
+  await opened.close();
+  opened = await openKeyStore(directory);
+  t.after(() => opened.close());
+  assert.deepStrictEqual(await dump(factoryOf(opened)), contents);
+});
+
 test("commits are counted from one, held ones too, and transactions that change nothing are not", async (t) => {
   const calls: string[] = [];
   const opened = await open(t, {
@@ -297,9 +313,10 @@ async function turns(): Promise<void> {
   for (let turn = 0; turn < 50; turn += 1) await nextTurn();
 }
 
-/** A put now is never reported as complete. */
+/** Neither a reading nor a put from now on is ever reported as complete. */
 async function assertStopped(opened: OpenKeyStore, connection: Connection): Promise<void> {
   let end: string | null = null;
+  if (opened.store.stopped) void ended(connection.transaction(["numbered"], "readonly")).then((how) => (end = how));
   void put(connection, "too late").then((how) => (end = how));
   await turns();
   assert.equal(end, null);

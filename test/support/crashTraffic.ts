@@ -1,0 +1,156 @@
+/**
+ * People who go on asking while the bot is killed and started: Alice with the device that judges, and further devices of hers
+ * that come and go. Remembers everything that was asked. Never so much at once that a timeline is cut: the bot would
+ * record a gap, and what is in a gap is not under test here.
+ */
+import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
+import { Sender, type HeldEvent } from "../../demo/sender/sender.ts";
+import type { DevServer, SignedIn } from "../../devserver/server.ts";
+import type { JsonObject } from "../../src/protocol/json.ts";
+import type { CrashRandom } from "./crashRandom.ts";
+
+/** Every request is alive until long after the test. */
+const LIFETIME_MS = 60 * 60_000;
+/** With as many answers this is still less than the bot's timeline limit of 100. */
+const MOST_UNANSWERED = 30;
+const ROOM_MS = 30_000;
+
+export interface Asked {
+  readonly eventId: string;
+  readonly roomId: string;
+  /** Stands in the clear text, so that the record can be held to it. */
+  readonly number: number;
+}
+
+export class CrashTraffic {
+  readonly asked = new Map<string, Asked>();
+  readonly rooms: string[] = [];
+  readonly alice: Sender;
+  /** The session that Alice encrypted each request with is in `alice.events`. */
+  private readonly server: DevServer;
+  private readonly bot: SignedIn;
+  private readonly random: CrashRandom;
+  private readonly stopping = new AbortController();
+  private running: Promise<void> | null = null;
+  private readonly held: HeldEvent[] = [];
+  private count = 0;
+  private devices = 0;
+
+  constructor(ports: { server: DevServer; bot: SignedIn; alice: Sender; random: CrashRandom }) {
+    this.server = ports.server;
+    this.bot = ports.bot;
+    this.alice = ports.alice;
+    this.random = ports.random;
+  }
+
+  /** Invites the bot; who asks waits for it to join. @param rotation messages until the next session, for both sides */
+  async invite(rotation?: number): Promise<string> {
+    const encryption = rotation === undefined ? {} : { encryption: { rotation_period_msgs: rotation } };
+    const roomId = await this.alice.createRoom({ encrypted: true, invite: [this.bot.userId], ...encryption });
+    this.rooms.push(roomId);
+    return roomId;
+  }
+
+  /** A room that the bot is in. It must be running. */
+  async room(rotation?: number): Promise<string> {
+    const roomId = await this.invite(rotation);
+    await this.alice.waitForJoin(roomId, this.bot.userId, ROOM_MS);
+    await this.alice.waitForDevice(this.bot.userId, this.bot.deviceId, ROOM_MS);
+    return roomId;
+  }
+
+  async ask(roomId: string, from = this.alice): Promise<Asked> {
+    const { number, content } = this.request(from);
+    return this.note(await from.send(roomId, "org.example.report", content), roomId, number);
+  }
+
+  /** Asks with a room key that the bot does not get before `release`. What is asked next there has a key of its own. */
+  async askHoldingKeys(roomId: string): Promise<Asked> {
+    const { number, content } = this.request(this.alice);
+    const held = await this.alice.sendHoldingKeys(roomId, "org.example.report", content);
+    this.held.push(held);
+    await this.alice.crypto.rotate(roomId);
+    return this.note(held.eventId, roomId, number);
+  }
+
+  /** Hands out every key that is held back. */
+  async release(): Promise<void> {
+    for (const held of this.held.splice(0)) await held.releaseKeys();
+  }
+
+  /** A device that never says a word: the bot has to ask for its keys and to share its own with it. */
+  async silentDevice(): Promise<void> {
+    const device = await this.device();
+    await device.stop();
+  }
+
+  /** A device that asks once: a new Olm session, and one of the bot's one-time keys less. */
+  async talkingDevice(): Promise<void> {
+    const device = await this.device();
+    try {
+      await device.start();
+      await device.waitForDevice(this.bot.userId, this.bot.deviceId);
+      await this.ask(this.anyRoom(), device);
+    } finally {
+      await device.stop();
+    }
+  }
+
+  /** Asks in one room after another until `stop`. */
+  start(): void {
+    this.running = this.go();
+    // Reported by `stop`.
+    this.running.catch(() => undefined);
+  }
+
+  /** @throws whatever ended the asking early */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.running;
+  }
+
+  /** Messages of the bot that the server has accepted in this room. */
+  answersIn(roomId: string): number {
+    return this.server.eventsIn(roomId).filter((event) => event.sender === this.bot.userId && event.type === "m.room.encrypted").length;
+  }
+
+  /** A room that the bot is in now. */
+  anyRoom(): string {
+    const joined = this.rooms.filter((roomId) => this.alice.membership(roomId, this.bot.userId) === "join");
+    const roomId = joined[this.random.whole(joined.length)];
+    assert.ok(roomId !== undefined, "the bot is in no room yet");
+    return roomId;
+  }
+
+  private async go(): Promise<void> {
+    while (!this.stopping.signal.aborted) {
+      const roomId = this.anyRoom();
+      await this.server.waitFor(() => this.stopping.signal.aborted || this.unanswered(roomId) < MOST_UNANSWERED, 120_000, "an answer");
+      await this.ask(roomId);
+      await pause(40 + this.random.below(160));
+    }
+  }
+
+  private unanswered(roomId: string): number {
+    const asked = [...this.asked.values()].filter((one) => one.roomId === roomId).length;
+    return asked - this.answersIn(roomId);
+  }
+
+  private async device(): Promise<Sender> {
+    this.devices += 1;
+    const account = this.server.signIn(this.alice.userId, `ALICE${this.devices}`);
+    return await Sender.withToken({ baseUrl: this.server.url, ...account });
+  }
+
+  private request(from: Sender): { number: number; content: JsonObject } {
+    const number = (this.count += 1);
+    return { number, content: { number, "m.request.status": { from_device: from.deviceId, lifetime: LIFETIME_MS } } };
+  }
+
+  private note(eventId: string, roomId: string, number: number): Asked {
+    const asked = { eventId, roomId, number };
+    this.asked.set(eventId, asked);
+    return asked;
+  }
+}
