@@ -23,8 +23,12 @@ function run(command, args, what, cwd = root) {
   if (result.status === 0) return;
   process.stderr.write(result.stdout ?? "");
   process.stderr.write(result.stderr ?? "");
-  process.stderr.write(`setup: ${what} failed (${command} ${args.join(" ")}): ${result.error?.message ?? `exit code ${result.status}`}\n`);
-  process.stderr.write("setup: is the npm registry reachable, and is the disk writable and not full? Then run the command again.\n");
+  process.stderr.write(
+    `setup: ${what} failed (${command} ${args.join(" ")}): ${result.error?.message ?? `exit code ${result.status}`}\n`,
+  );
+  process.stderr.write(
+    "setup: is the npm registry reachable, and is the disk writable and not full? Then run the command again.\n",
+  );
   process.exit(1);
 }
 

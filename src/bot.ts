@@ -144,7 +144,7 @@ export function createBot(config: Config, ports: BotPorts): Bot {
     const own = engine.identity;
     const recorder = new Recorder(new RecordStore(database, clock), config.record.types);
     const policy = { ...config.responses, plainInEncryptedRoom: config.encryption.plainInEncryptedRoom };
-    const judge = new Judge({ own, policy, registry: ports.registry, rooms, clock });
+    const judge = new Judge({ own, policy, registry: ports.registry, rooms, clock, log });
     const receiver = new Intake({
       inbox,
       engine,

@@ -77,7 +77,7 @@ export class ServerRefused extends DocketError {
   readonly errcode: string | null;
   /** How long the server asks us to wait (`retry_after_ms`, `Retry-After`), in milliseconds; null where it said nothing. */
   readonly retryAfterMs: number | null;
-  /** 401 `M_UNKNOWN_TOKEN` without `soft_logout`, or `M_MISSING_TOKEN`: no retry can help. */
+  /** 401 `M_UNKNOWN_TOKEN` (soft logouts too: there is no second token to take) or `M_MISSING_TOKEN`: no retry can help. */
   readonly tokenRefused: boolean;
 
   constructor(
@@ -112,12 +112,6 @@ export class ServerUnreachable extends DocketError {
     super(message, { cause: details.cause });
     this.doubtful = details.doubtful;
   }
-}
-
-/** The event's room key is not here yet; the event waits. */
-export class DecryptionPending extends DocketError {
-  readonly code = "DECRYPTION_PENDING";
-  readonly retryable = true;
 }
 
 /** A handler's step threw instead of returning a verdict. */
@@ -157,11 +151,4 @@ export class LeaseLost extends DocketError {
 export class Cancelled extends DocketError {
   readonly code = "CANCELLED";
   readonly retryable = false;
-}
-
-/** The command line was wrong. */
-export class UsageError extends DocketError {
-  readonly code = "USAGE";
-  readonly retryable = false;
-  override readonly exitCode = ExitCode.usage;
 }

@@ -15,7 +15,7 @@ import {
 } from "@matrix-org/matrix-sdk-crypto-wasm";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../clock.ts";
-import { Cancelled, CryptoPanicked } from "../errors.ts";
+import { Cancelled, CryptoPanicked, DocketError } from "../errors.ts";
 import { noHeldWrites, type HeldWrites } from "../journal/heldWrites.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
@@ -175,6 +175,8 @@ class Engine implements CryptoEngine {
           // The callback for room keys runs in turns of its own.
           await nextTurn();
           return events;
+        }).catch((error: unknown) => {
+          throw error instanceof DocketError ? error : refusedSync(error);
         });
         const newSessions = distinct([...this.receivedSessions, ...processed.flatMap(readRoomKey)]);
         this.receivedSessions = null;
@@ -183,7 +185,7 @@ class Engine implements CryptoEngine {
         return committed;
       } catch (error) {
         this.receivedSessions = null;
-        return this.machine.fail(asFatal(error));
+        return this.machine.fail(error instanceof Error ? error : refusedSync(error));
       }
     });
     this.devices.noteChanged(changes.changedUsers);
@@ -235,12 +237,9 @@ class Engine implements CryptoEngine {
   }
 }
 
-/** A reception that failed half-way can't be repeated in this process: the library's memory is ahead of the disk. */
-function asFatal(error: unknown): Error {
-  if (error instanceof Error) return error;
-  return new CryptoPanicked("The crypto library refused a sync; what is on disk is whole. Start again.", {
-    cause: error,
-  });
+/** Half-way through a sync the library's memory is ahead of the disk: it can't be repeated in this process. */
+function refusedSync(cause: unknown): CryptoPanicked {
+  return new CryptoPanicked("The crypto library refused a sync; what is on disk is whole. Start again.", { cause });
 }
 
 function libraryNames(users: readonly string[]): string[] {

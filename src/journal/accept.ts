@@ -5,13 +5,18 @@ import type { RoomId, UserId } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
 import type { Gaps } from "./gaps.ts";
 import type { Invites } from "./invites.ts";
+import { unpark } from "./parking.ts";
 import type { RoomStates, RoomView } from "./roomStates.ts";
-import type { RoomUpdate, SessionKey, SyncBatch } from "./syncBatch.ts";
+import type { RoomUpdate, SyncBatch } from "./syncBatch.ts";
 
-interface AcceptPorts {
+/** What a sync is written through: all on the same connection. */
+export interface AcceptPorts {
+  readonly database: Database;
   readonly rooms: RoomStates;
   readonly gaps: Gaps;
   readonly invites: Invites;
+  /** The bot itself. */
+  readonly ownUser: UserId;
 }
 
 /**
@@ -20,18 +25,16 @@ interface AcceptPorts {
  */
 export function accept(
   batch: SyncBatch,
-  database: Database,
-  ownUser: UserId,
-  { acceptPorts }: { acceptPorts: AcceptPorts },
+  { database, rooms, gaps, invites, ownUser }: AcceptPorts,
 ): { added: number; unparked: number; gaps: readonly RoomId[] } {
   batch.heldWrites.apply();
   let added = 0;
-  const gaps: RoomId[] = [];
+  const gapsIn: RoomId[] = [];
   for (const update of batch.rooms) {
-    const before = acceptPorts.rooms.view(update.roomId);
-    acceptPorts.rooms.apply(update, ownUser);
-    acceptPorts.invites.close(update.roomId, update.membership);
-    if (recordGap(update, before, batch, ownUser, acceptPorts.gaps)) gaps.push(update.roomId);
+    const before = rooms.view(update.roomId);
+    rooms.apply(update, ownUser);
+    invites.close(update.roomId, update.membership);
+    if (recordGap(update, before, batch, ownUser, gaps)) gapsIn.push(update.roomId);
     for (const event of update.timeline) added += addEvent(database, event, batch.receivedAt);
   }
   for (const event of batch.malformed) {
@@ -48,20 +51,12 @@ export function accept(
         batch.receivedAt,
       );
   }
-  for (const invite of batch.invites) acceptPorts.invites.add(invite, batch.receivedAt);
+  for (const invite of batch.invites) invites.add(invite, batch.receivedAt);
   const unparked = unpark(database, batch.newSessions);
   database
     .prepare("INSERT INTO meta (key, value) VALUES ('sync_token', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
     .run(batch.nextBatch);
-  return { added, unparked, gaps };
-}
-
-/** Parked events whose key is here are new again. Call inside a transaction. @returns how many */
-export function unpark(database: Database, sessions: readonly SessionKey[]): number {
-  const statement = database.prepare(
-    "UPDATE inbox SET state = 'new' WHERE state = 'parked' AND room_id = ? AND session_id = ?",
-  );
-  return sessions.reduce((sum, { roomId, sessionId }) => sum + statement.run(roomId, sessionId).changes, 0);
+  return { added, unparked, gaps: gapsIn };
 }
 
 function addEvent(database: Database, event: RawEvent, receivedAt: number): number {

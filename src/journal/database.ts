@@ -41,8 +41,8 @@ export class Database {
    */
   static open(directory: string): Database {
     const lock = guarded(directory, () => {
+      // One that exists keeps its mode: it may be shared with others by mistake, and is theirs then. Our files are 0600.
       mkdirSync(directory, { recursive: true, mode: 0o700 });
-      chmodSync(directory, 0o700);
       return takeLock(directory);
     });
     try {

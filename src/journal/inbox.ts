@@ -10,30 +10,14 @@
 import type { Clock, EpochMs } from "../clock.ts";
 import { LeaseLost } from "../errors.ts";
 import { Nudge } from "../lifecycle.ts";
-import type { RawEvent } from "../protocol/events.ts";
-import type { EventId, RoomId, SyncToken, UserId } from "../protocol/ids.ts";
+import type { RoomId, SyncToken } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
-import { accept, unpark } from "./accept.ts";
-import type { Gaps } from "./gaps.ts";
-import type { Invites } from "./invites.ts";
+import { accept, type AcceptPorts } from "./accept.ts";
+import { ENTRY_COLUMNS, NO_DEADLINE, toEntry, type InboxEntry, type InboxRow } from "./inboxEntry.ts";
 import type { Draft, Outbox } from "./outbox.ts";
+import { giveUpParked, unpark, type GivenUp, type ParkingLimit } from "./parking.ts";
 import { claimOverdue, claimReady } from "./readyQueue.ts";
-import type { RoomStates } from "./roomStates.ts";
 import type { SessionKey, SyncBatch } from "./syncBatch.ts";
-
-export interface InboxEntry {
-  /** Place in the order of arrival. */
-  readonly seq: number;
-  readonly event: RawEvent;
-  readonly receivedAt: EpochMs;
-  readonly arrival: "live" | "gap";
-  /** Redacted before its turn. */
-  readonly redacted: boolean;
-  /** When the handler must have finished; null where nobody waits, and before the entry was decided. */
-  readonly deadline: EpochMs | null;
-  /** True where the event was parked before: the record has an entry without clear text. */
-  readonly late: boolean;
-}
 
 /** Why an entry is settled: a word for the log and the metrics, and a reason where there is one. */
 export interface Decision {
@@ -56,22 +40,6 @@ export type Route =
     }
   | { readonly kind: "park"; readonly sessionId: string | null; readonly reason: string };
 
-export interface InboxRow {
-  seq: number;
-  event_id: EventId;
-  room_id: RoomId;
-  raw: string;
-  received_at: number;
-  arrival: "live" | "gap";
-  redacted: number;
-  deadline: number;
-  parked_at: number | null;
-}
-
-export const ENTRY_COLUMNS = "seq, event_id, room_id, raw, received_at, arrival, redacted, deadline, parked_at";
-/** Stands for "no deadline" in the column, so that the index orders it last. */
-export const NO_DEADLINE = Number.MAX_SAFE_INTEGER;
-
 export class Inbox {
   /** Something is new: for the decryptor. */
   readonly arrived = new Nudge();
@@ -79,29 +47,15 @@ export class Inbox {
   readonly readied = new Nudge();
   private readonly database: Database;
   private readonly clock: Clock;
-  private readonly rooms: RoomStates;
-  private readonly gaps: Gaps;
-  private readonly invites: Invites;
+  private readonly ports: AcceptPorts;
   private readonly outbox: Outbox;
-  private readonly ownUser: UserId;
   private keyArrivals = 0;
 
-  constructor(ports: {
-    database: Database;
-    clock: Clock;
-    rooms: RoomStates;
-    gaps: Gaps;
-    invites: Invites;
-    outbox: Outbox;
-    ownUser: UserId;
-  }) {
+  constructor(ports: AcceptPorts & { clock: Clock; outbox: Outbox }) {
+    this.ports = ports;
     this.database = ports.database;
     this.clock = ports.clock;
-    this.rooms = ports.rooms;
-    this.gaps = ports.gaps;
-    this.invites = ports.invites;
     this.outbox = ports.outbox;
-    this.ownUser = ports.ownUser;
     // One process owns the directory, so a lease that outlived its process is void.
     this.database.transaction(() => {
       this.database.prepare("UPDATE inbox SET lease_until = 0 WHERE state = 'ready' AND lease_until > 0").run();
@@ -120,16 +74,11 @@ export class Inbox {
    * @throws StoreFailed nothing was kept then, and the token stands where it stood
    */
   async accept(batch: SyncBatch): Promise<{ added: number; gaps: readonly RoomId[] }> {
-    const result = this.database.transaction(() => accept(batch, this.database, this.ownUser, this));
+    const result = this.database.transaction(() => accept(batch, this.ports));
     if (batch.newSessions.length > 0) this.keyArrivals += 1;
     if (result.added > 0 || result.unparked > 0) this.arrived.nudge();
-    if (batch.invites.length > 0) this.invites.announce();
+    if (batch.invites.length > 0) this.ports.invites.announce();
     return { added: result.added, gaps: result.gaps };
-  }
-
-  /** The ports that `accept` writes through; they share its transaction. */
-  get acceptPorts(): { rooms: RoomStates; gaps: Gaps; invites: Invites } {
-    return { rooms: this.rooms, gaps: this.gaps, invites: this.invites };
   }
 
   /** Keys came outside of a sync. @returns how many parked entries may be decrypted now */
@@ -216,11 +165,11 @@ export class Inbox {
   /** The earliest deadline of a ready entry that nobody works on; null where none has one. */
   nextDeadline(): EpochMs | null {
     const row = this.database
-      .prepare<{ deadline: number | null }>(
-        "SELECT min(deadline) AS deadline FROM inbox WHERE state = 'ready' AND lease_until < ?",
+      .prepare<{ deadline: number }>(
+        "SELECT deadline FROM inbox WHERE state = 'ready' AND lease_until < ? ORDER BY deadline LIMIT 1",
       )
       .get(this.clock.now());
-    return row?.deadline == null || row.deadline === NO_DEADLINE ? null : row.deadline;
+    return row === undefined || row.deadline === NO_DEADLINE ? null : row.deadline;
   }
 
   async renew(entry: InboxEntry, leaseMs: number): Promise<void> {
@@ -252,43 +201,14 @@ export class Inbox {
     this.readied.nudge();
   }
 
-  /**
-   * Settles parked entries that waited too long, and the oldest where too many wait. Their record stays.
-   * @returns what was given up, for the log and the metrics: never silently
-   */
-  async giveUpParked(limit: {
-    before: EpochMs;
-    keep: number;
-    max: number;
-  }): Promise<readonly { eventId: EventId; roomId: RoomId; reason: string }[]> {
-    const now = this.clock.now();
-    return this.database.transaction(() => {
-      const parked =
-        this.database.prepare<{ n: number }>("SELECT count(*) AS n FROM inbox WHERE state = 'parked'").get()?.n ?? 0;
-      const rows = this.database
-        .prepare<{ seq: number; event_id: EventId; room_id: RoomId; parked_at: number }>(
-          "SELECT seq, event_id, room_id, parked_at FROM inbox WHERE state = 'parked' ORDER BY parked_at LIMIT ?",
-        )
-        .all(limit.max);
-      const given = rows.filter((row, place) => row.parked_at < limit.before || place < parked - limit.keep);
-      for (const row of given) {
-        this.database
-          .prepare(
-            "UPDATE inbox SET state = 'settled', decision = 'given_up', reason = 'no_key', settled_at = ? WHERE seq = ?",
-          )
-          .run(now, row.seq);
-      }
-      return given.map((row) => ({
-        eventId: row.event_id,
-        roomId: row.room_id,
-        reason: row.parked_at < limit.before ? "waited_too_long" : "too_many_parked",
-      }));
-    });
+  /** See `giveUpParked` in parking.ts. */
+  async giveUpParked(limit: ParkingLimit): Promise<readonly GivenUp[]> {
+    return this.database.transaction(() => giveUpParked(this.database, limit, this.clock.now()));
   }
 
   /**
    * Settled rows lose their bodies at `bodiesBefore`, and go a day after their request's end and their body (DESIGN: the
-   * event ID must outlive every overlapping backfill).
+   * event ID must outlive every overlapping backfill). What was set aside as malformed goes with the bodies.
    */
   async clean(bodiesBefore: EpochMs, max: number): Promise<number> {
     const now = this.clock.now();
@@ -304,7 +224,12 @@ export class Inbox {
           "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE state = 'settled' AND settled_at < ? AND coalesce(expires_at, 0) < ? LIMIT ?)",
         )
         .run(bodiesBefore - dayMs, now - dayMs, max);
-      return emptied.changes + removed.changes;
+      const malformed = this.database
+        .prepare(
+          "DELETE FROM malformed_events WHERE id IN (SELECT id FROM malformed_events WHERE received_at < ? LIMIT ?)",
+        )
+        .run(bodiesBefore, max);
+      return emptied.changes + removed.changes + malformed.changes;
     });
   }
 
@@ -326,16 +251,4 @@ export class Inbox {
     this.outbox.insert(drafts, now);
     return true;
   }
-}
-
-function toEntry(row: InboxRow): InboxEntry {
-  return {
-    seq: row.seq,
-    event: JSON.parse(row.raw) as RawEvent,
-    receivedAt: row.received_at,
-    arrival: row.arrival,
-    redacted: row.redacted === 1,
-    deadline: row.deadline === NO_DEADLINE ? null : row.deadline,
-    late: row.parked_at !== null,
-  };
 }

@@ -5,7 +5,7 @@
 import type { EpochMs } from "../clock.ts";
 import type { RoomId } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
-import { ENTRY_COLUMNS, type InboxRow } from "./inbox.ts";
+import { ENTRY_COLUMNS, type InboxRow } from "./inboxEntry.ts";
 
 type ReadyRow = InboxRow & { ordered: number; lease_until: number };
 
@@ -49,7 +49,7 @@ function candidatesOf(database: Database, roomId: RoomId, perRoom: number, now: 
   const working =
     database
       .prepare<{ n: number }>(
-        "SELECT count(*) AS n FROM inbox WHERE state = 'ready' AND room_id = ? AND lease_until >= ?",
+        "SELECT count(*) AS n FROM inbox WHERE state = 'ready' AND lease_until > 0 AND room_id = ? AND lease_until >= ?",
       )
       .get(roomId, now)?.n ?? 0;
   const free = perRoom - working;

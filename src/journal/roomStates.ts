@@ -3,7 +3,6 @@
  * Guarantees: a room that was ever seen encrypted stays so, whatever the server sends or withholds later, and its rotation
  * settings only become stricter; "unknown" is said, never guessed.
  */
-import type { RawEvent } from "../protocol/events.ts";
 import type { RoomId, UserId } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import type { Database } from "./database.ts";

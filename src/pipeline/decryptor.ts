@@ -4,7 +4,8 @@
  */
 import type { Clock } from "../clock.ts";
 import type { CryptoEngine, Undecryptable } from "../crypto/cryptoEngine.ts";
-import type { Inbox, InboxEntry, Route } from "../journal/inbox.ts";
+import type { Inbox, Route } from "../journal/inbox.ts";
+import type { InboxEntry } from "../journal/inboxEntry.ts";
 import type { MessageIndexes } from "../journal/messageIndexes.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
 import type { Logger } from "../logging.ts";

@@ -6,9 +6,10 @@ import type { Clock } from "../clock.ts";
 import type { OwnIdentity } from "../crypto/cryptoEngine.ts";
 import type { Handler } from "../handlers/handler.ts";
 import type { Registry } from "../handlers/registry.ts";
-import type { InboxEntry } from "../journal/inbox.ts";
+import type { InboxEntry } from "../journal/inboxEntry.ts";
 import type { Draft } from "../journal/outbox.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
+import type { Logger } from "../logging.ts";
 import { decide, type AnswerPolicy, type Decision } from "../protocol/decision.ts";
 import type { Dialect } from "../protocol/dialects.ts";
 import type { JsonObject } from "../protocol/json.ts";
@@ -36,12 +37,22 @@ export class Judge {
   private readonly rooms: RoomStates;
   private readonly clock: Clock;
 
-  constructor(ports: { own: OwnIdentity; policy: AnswerPolicy; registry: Registry; rooms: RoomStates; clock: Clock }) {
+  private readonly log: Logger;
+
+  constructor(ports: {
+    own: OwnIdentity;
+    policy: AnswerPolicy;
+    registry: Registry;
+    rooms: RoomStates;
+    clock: Clock;
+    log: Logger;
+  }) {
     this.own = ports.own;
     this.policy = ports.policy;
     this.registry = ports.registry;
     this.rooms = ports.rooms;
     this.clock = ports.clock;
+    this.log = ports.log;
   }
 
   /** @param replay the same ciphertext came before under another event ID */
@@ -72,7 +83,7 @@ export class Judge {
   /** The answer as it goes to the outbox; encrypted if the request was, whatever the room's state says. */
   draft(entry: InboxEntry, opened: OpenedEvent, answer: Answer): Draft {
     const { dialect, status, code, messages, extra, expiresAt } = answer;
-    const { type, content } = buildResponse({
+    const { type, content, dropped } = buildResponse({
       dialect,
       fromDevice: this.own.deviceId,
       requestEventId: entry.event.event_id,
@@ -81,6 +92,10 @@ export class Judge {
       ...(code === undefined ? {} : { code }),
       ...(extra === undefined ? {} : { extra }),
     });
+    if (dropped.length > 0) {
+      const { room_id: roomId, event_id: eventId } = entry.event;
+      this.log.warn({ roomId, eventId, dropped }, "the answer goes out without properties that can't be sent");
+    }
     return {
       causeEventId: entry.event.event_id,
       purpose: PURPOSE,

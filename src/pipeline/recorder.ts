@@ -1,6 +1,6 @@
 /** Every selected event into the record, before any decision about it; what can't be read yet too. */
 import type { Undecryptable } from "../crypto/cryptoEngine.ts";
-import type { InboxEntry } from "../journal/inbox.ts";
+import type { InboxEntry } from "../journal/inboxEntry.ts";
 import type { EventId } from "../protocol/ids.ts";
 import { typeMatcher } from "../protocol/typePatterns.ts";
 import type { NewRecord, RecordReceipt } from "../record/record.ts";

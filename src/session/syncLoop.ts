@@ -3,7 +3,7 @@
  * the next request carries the token that the receiver left on disk; a response that could not be used is asked for again.
  */
 import type { Clock } from "../clock.ts";
-import { Cancelled, DocketError, ServerRefused, ServerUnreachable } from "../errors.ts";
+import { Cancelled, ServerRefused, ServerUnreachable } from "../errors.ts";
 import { supervise, type Service } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
@@ -106,7 +106,7 @@ export class SyncLoop implements Service {
     const backoffMs = Math.min(500 * 2 ** Math.min(this.failures - 1, 10), LONGEST_PAUSE_MS);
     const waitMs = Math.max(backoffMs, error instanceof ServerRefused ? (error.retryAfterMs ?? 0) : 0);
     this.log.warn(
-      { code: (error as DocketError).code, failures: this.failures, waitMs, problem: error.message },
+      { code: error.code, failures: this.failures, waitMs, problem: error.message },
       "the sync failed; trying again",
     );
     await this.clock.sleep(waitMs, signal);

@@ -29,7 +29,10 @@ const PATIENCE_MS = 30_000;
 /** Longer than the bot needs for what follows a request or a line in its log. */
 const SOON_MS = 25;
 
-const whileItStarts: Moment = { name: "while it starts", come: ({ random, startMs }) => pause(random.below(startMs * 0.9)) };
+const whileItStarts: Moment = {
+  name: "while it starts",
+  come: ({ random, startMs }) => pause(random.below(startMs * 0.9)),
+};
 const anyTime: Moment = { name: "at any time", come: ({ random, startMs }) => pause(random.below(startMs * 1.8)) };
 const atWork: Moment = {
   name: "at work",
@@ -85,7 +88,8 @@ const syncAnswered: Moment = {
   name: "after a sync",
   come: async ({ server, account, random, bot }) => {
     await bot.running();
-    const answered = (): number => server.requests({ path: /\/sync$/, userId: account.userId, outcome: "answered" }).length;
+    const answered = (): number =>
+      server.requests({ path: /\/sync$/, userId: account.userId, outcome: "answered" }).length;
     const wanted = answered() + 1 + random.whole(3);
     await server.waitFor(() => answered() >= wanted, PATIENCE_MS, "a sync");
     await pause(random.below(SOON_MS));
@@ -98,7 +102,11 @@ function said(words: RegExp, stimulus?: Stimulus): Moment {
     come: async ({ bot, random, traffic }) => {
       const place = stimulus === undefined ? random.whole(6) : 0;
       const stimulated = stimulus?.(traffic);
-      await bot.line((line) => bot.lines.filter(({ msg }) => words.test(msg)).indexOf(line) === place, words.source, PATIENCE_MS);
+      await bot.line(
+        (line) => bot.lines.filter(({ msg }) => words.test(msg)).indexOf(line) === place,
+        words.source,
+        PATIENCE_MS,
+      );
       await stimulated;
       if (random.whole(2) === 0) await pause(random.below(SOON_MS));
     },
@@ -108,7 +116,11 @@ function said(words: RegExp, stimulus?: Stimulus): Moment {
 const UPLOAD = /\/keys\/upload$/;
 
 /** For a bot that nobody knows yet. */
-export const FIRST_MOMENTS: readonly Moment[] = [whileItStarts, before(UPLOAD, "its first key upload", () => Promise.resolve()), after(UPLOAD, "its first key upload", () => Promise.resolve())];
+export const FIRST_MOMENTS: readonly Moment[] = [
+  whileItStarts,
+  before(UPLOAD, "its first key upload", () => Promise.resolve()),
+  after(UPLOAD, "its first key upload", () => Promise.resolve()),
+];
 
 /** For a bot that is being asked all the time. */
 const MOMENTS: readonly Moment[] = [

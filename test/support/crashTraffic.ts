@@ -27,7 +27,6 @@ export class CrashTraffic {
   readonly asked = new Map<string, Asked>();
   readonly rooms: string[] = [];
   readonly alice: Sender;
-  /** The session that Alice encrypted each request with is in `alice.events`. */
   private readonly server: DevServer;
   private readonly bot: SignedIn;
   private readonly random: CrashRandom;
@@ -74,9 +73,9 @@ export class CrashTraffic {
     return this.note(held.eventId, roomId, number);
   }
 
-  /** Hands out every key that is held back. */
-  async release(): Promise<void> {
-    for (const held of this.held.splice(0)) await held.releaseKeys();
+  /** Hands out the keys that are held back. @param but so many of the oldest stay back */
+  async release(but = 0): Promise<void> {
+    for (const held of this.held.splice(but)) await held.releaseKeys();
   }
 
   /** A device that never says a word: the bot has to ask for its keys and to share its own with it. */
@@ -112,7 +111,9 @@ export class CrashTraffic {
 
   /** Messages of the bot that the server has accepted in this room. */
   answersIn(roomId: string): number {
-    return this.server.eventsIn(roomId).filter((event) => event.sender === this.bot.userId && event.type === "m.room.encrypted").length;
+    return this.server
+      .eventsIn(roomId)
+      .filter((event) => event.sender === this.bot.userId && event.type === "m.room.encrypted").length;
   }
 
   /** A room that the bot is in now. */
@@ -126,7 +127,11 @@ export class CrashTraffic {
   private async go(): Promise<void> {
     while (!this.stopping.signal.aborted) {
       const roomId = this.anyRoom();
-      await this.server.waitFor(() => this.stopping.signal.aborted || this.unanswered(roomId) < MOST_UNANSWERED, 120_000, "an answer");
+      await this.server.waitFor(
+        () => this.stopping.signal.aborted || this.unanswered(roomId) < MOST_UNANSWERED,
+        120_000,
+        "an answer",
+      );
       await this.ask(roomId);
       await pause(40 + this.random.below(160));
     }

@@ -47,6 +47,7 @@ CREATE INDEX inbox_parked ON inbox (room_id, session_id) WHERE state = 'parked';
 CREATE INDEX inbox_parked_age ON inbox (parked_at) WHERE state = 'parked';
 CREATE INDEX inbox_ready ON inbox (room_id, deadline, seq) WHERE state = 'ready';
 CREATE INDEX inbox_deadline ON inbox (deadline) WHERE state = 'ready';
+CREATE INDEX inbox_leased ON inbox (room_id) WHERE state = 'ready' AND lease_until > 0;
 CREATE INDEX inbox_ordered ON inbox (room_id, seq) WHERE state = 'ready' AND ordered = 1;
 CREATE INDEX inbox_settled ON inbox (settled_at) WHERE state = 'settled';
 CREATE INDEX inbox_bodies ON inbox (settled_at) WHERE state = 'settled' AND raw IS NOT NULL;

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { RoomId } from "../../../src/protocol/ids.ts";
 import type { NewRecord } from "../../../src/record/record.ts";
 import { RecordStore } from "../../../src/record/recordStore.ts";
-import { ALICE, ROOM, event, openJournal } from "../../support/journal.ts";
+import { ALICE, event, openJournal } from "../../support/journal.ts";
 
 const plain = { deviceId: null, level: "plain" } as const;
 
@@ -48,7 +49,7 @@ test("an undecryptable event is in the record at once, and its late clear text i
 test("entries are listed in the order of arrival, page by page, also for one room", async (t) => {
   const { database, clock } = openJournal(t);
   const store = new RecordStore(database, clock);
-  const other = event({ room_id: "!other:example.org" as typeof ROOM });
+  const other = event({ room_id: "!other:example.org" as RoomId });
   const events = [event(), other, event()];
   await store.append(events.map((original) => record(original)));
   const first = store.list({ after: 0, roomId: null, max: 2 });

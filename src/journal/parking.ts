@@ -1,0 +1,52 @@
+/** Parked entries: what waits for a room key, until it comes or is given up. Each of these runs inside a transaction of the caller. */
+import type { EpochMs } from "../clock.ts";
+import type { EventId, RoomId } from "../protocol/ids.ts";
+import type { Database } from "./database.ts";
+import type { SessionKey } from "./syncBatch.ts";
+
+/** Parked events whose key is here are new again. @returns how many */
+export function unpark(database: Database, sessions: readonly SessionKey[]): number {
+  const statement = database.prepare(
+    "UPDATE inbox SET state = 'new' WHERE state = 'parked' AND room_id = ? AND session_id = ?",
+  );
+  return sessions.reduce((sum, { roomId, sessionId }) => sum + statement.run(roomId, sessionId).changes, 0);
+}
+
+export interface ParkingLimit {
+  /** What was parked before this is given up. */
+  readonly before: EpochMs;
+  /** So many may wait; of more, the oldest are given up. */
+  readonly keep: number;
+  /** How many are looked at in one go. */
+  readonly max: number;
+}
+
+export interface GivenUp {
+  readonly eventId: EventId;
+  readonly roomId: RoomId;
+  readonly reason: "waited_too_long" | "too_many_parked";
+}
+
+/**
+ * Settles parked entries that waited too long, and the oldest where too many wait. Their record stays.
+ * @returns what was given up, for the log and the metrics: never silently
+ */
+export function giveUpParked(database: Database, limit: ParkingLimit, now: EpochMs): readonly GivenUp[] {
+  const parked =
+    database.prepare<{ n: number }>("SELECT count(*) AS n FROM inbox WHERE state = 'parked'").get()?.n ?? 0;
+  const oldest = database
+    .prepare<{ seq: number; event_id: EventId; room_id: RoomId; parked_at: number }>(
+      "SELECT seq, event_id, room_id, parked_at FROM inbox WHERE state = 'parked' ORDER BY parked_at LIMIT ?",
+    )
+    .all(limit.max);
+  const settle = database.prepare(
+    "UPDATE inbox SET state = 'settled', decision = 'given_up', reason = ?, settled_at = ? WHERE seq = ?",
+  );
+  return oldest
+    .filter((row, place) => row.parked_at < limit.before || place < parked - limit.keep)
+    .map((row) => {
+      const reason = row.parked_at < limit.before ? "waited_too_long" : "too_many_parked";
+      settle.run(reason, now, row.seq);
+      return { eventId: row.event_id, roomId: row.room_id, reason };
+    });
+}

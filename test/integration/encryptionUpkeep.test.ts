@@ -1,0 +1,76 @@
+/** What the engine does by itself between syncs: broken Olm sessions are mended, refusals are repeated. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { startDevServer } from "../../devserver/server.ts";
+import { isJsonObject, type JsonObject } from "../../src/protocol/json.ts";
+import { CryptoPeer, encryptedRoom, targetOf } from "../support/cryptoPeer.ts";
+
+/** The ciphertext's last characters are its authentication. */
+function broken(message: JsonObject): JsonObject {
+  return JSON.parse(JSON.stringify(message), (key, value: unknown) =>
+    key === "body" && typeof value === "string" ? `${value.slice(0, -8)}AAAAAAAA` : value,
+  ) as JsonObject;
+}
+
+test("a broken Olm session is replaced after the sync that showed it, and the next key arrives", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const bot = await CryptoPeer.start(t, { server, account: server.createAccount("bot") });
+  const alice = await CryptoPeer.start(t, { server, account: server.createAccount("alice") });
+  const users = [bot.userId, alice.userId];
+  const settings = { rotation_period_msgs: 1 };
+  const target = targetOf(encryptedRoom(server, users, settings), users, settings);
+  await alice.send(target, "x.a", { n: 1 }, "t1");
+  for (const event of (await bot.sync()).events)
+    if (event.type === "m.room.encrypted") assert.equal((await bot.engine.decrypt(event)).kind, "decrypted");
+  // Only devices that are known are mended: whose events were decrypted, theirs are asked for.
+  const queries = () => server.requests({ path: /keys\/query$/, userId: bot.userId, status: 200 });
+  const askedForAlice = () => queries().some((query) => JSON.stringify(query.body).includes(alice.userId));
+  await server.waitFor(askedForAlice, 10_000, "the sender's devices");
+
+  // The library leaves sessions alone that are younger than an hour.
+  t.mock.timers.enable({ apis: ["Date"], now: Date.now() + 2 * 60 * 60_000 });
+  const botDevice = bot.engine.identity.deviceId;
+  server.holdToDevice(bot.userId, botDevice);
+  await alice.send(target, "x.a", { n: 2 }, "t2");
+  assert.equal(server.heldToDevice(bot.userId, botDevice).length, 1);
+  server.releaseToDevice(bot.userId, botDevice, (held) => held.map(broken));
+  const claims = () => server.requests({ path: /keys\/claim$/, userId: bot.userId, status: 200 });
+  assert.equal(claims().length, 0);
+  assert.deepEqual((await bot.sync()).newSessions, []);
+
+  await server.waitFor(() => claims().length === 1, 10_000, "a claim for the broken session");
+  const greeting = () => server.requests({ path: /sendToDevice\/m\.room\.encrypted/, userId: bot.userId, status: 200 });
+  await server.waitFor(() => greeting().length === 1, 10_000, "the message that carries the new session");
+  await alice.sync();
+  await alice.send(target, "x.a", { n: 3 }, "t3");
+  const { events, newSessions } = await bot.sync();
+  assert.equal(newSessions.length, 1);
+  const event = events.filter((candidate) => candidate.type === "m.room.encrypted").at(-1);
+  assert.ok(event && isJsonObject(event.content));
+  const clear = await bot.engine.decrypt(event);
+  assert.deepEqual(clear.kind === "decrypted" && clear.content, { n: 3 });
+});
+
+test("a refused upload of keys is repeated, as late as the server asks", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const refused = server.fault({ path: "keys/upload", action: { kind: "rateLimited", retryAfterMs: 1_500 } });
+  const bot = await CryptoPeer.start(t, { server, account: server.createAccount("bot") });
+  assert.equal(refused.hits, 1);
+  const uploads = () => server.requests({ path: /keys\/upload$/, userId: bot.userId });
+  await server.waitFor(() => uploads().some((upload) => upload.status === 200), 20_000, "the upload");
+  const [first, second] = uploads();
+  assert.ok(first && second);
+  assert.ok(second.startedAt - first.startedAt >= 1_450, "it waits as long as it was told to");
+});
+
+test("a token that is refused for good ends the process", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const account = server.createAccount("bot");
+  server.revokeToken(account.accessToken);
+  const bot = await CryptoPeer.start(t, { server, account });
+  assert.equal(bot.fatal.length, 1);
+  assert.equal((bot.fatal[0] as { exitCode?: number }).exitCode, 77);
+});
