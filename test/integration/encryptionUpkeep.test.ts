@@ -35,6 +35,7 @@ test("a broken Olm session is replaced after the sync that showed it, and the ne
   await alice.send(target, "x.a", { n: 2 }, "t2");
   assert.equal(server.heldToDevice(bot.userId, botDevice).length, 1);
   server.releaseToDevice(bot.userId, botDevice, (held) => held.map(broken));
+  console.log(server.requests().map((r) => r.userId + " " + r.path + " " + r.outcome).slice(-12));
   const claims = () => server.requests({ path: /keys\/claim$/, userId: bot.userId, status: 200 });
   assert.equal(claims().length, 0);
   assert.deepEqual((await bot.sync()).newSessions, []);

@@ -146,7 +146,7 @@ const MOMENTS: readonly Moment[] = [
   after(/\/join\//, "a join", (traffic) => traffic.invite()),
   said(/^decided$/),
   said(/^answer sent$/),
-  said(/^parked/, (traffic) => traffic.askHoldingKeys(traffic.anyRoom())),
+  said(/^parked/, (traffic) => traffic.askHoldingKeys()),
 ];
 
 /** Each moment comes once before any comes again. */

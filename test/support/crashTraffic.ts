@@ -25,21 +25,31 @@ export interface Asked {
 
 export class CrashTraffic {
   readonly asked = new Map<string, Asked>();
+  /** Where somebody asks all the time. */
   readonly rooms: string[] = [];
+  /** Where nobody asks but in `ask` and `askHoldingKeys`. */
+  readonly quietRooms: string[] = [];
   readonly alice: Sender;
+  /**
+   * Holds keys back. She talks with the bot over an Olm session of her own that is hardly used: a message that is older than
+   * the last five turns of its session, or the last 40 messages of its chain, can't be read by anybody.
+   */
+  readonly carol: Sender;
   private readonly server: DevServer;
   private readonly bot: SignedIn;
   private readonly random: CrashRandom;
   private readonly stopping = new AbortController();
   private running: Promise<void> | null = null;
   private readonly held: HeldEvent[] = [];
+  private lateRoom = "";
   private count = 0;
   private devices = 0;
 
-  constructor(ports: { server: DevServer; bot: SignedIn; alice: Sender; random: CrashRandom }) {
+  constructor(ports: { server: DevServer; bot: SignedIn; alice: Sender; carol: Sender; random: CrashRandom }) {
     this.server = ports.server;
     this.bot = ports.bot;
     this.alice = ports.alice;
+    this.carol = ports.carol;
     this.random = ports.random;
   }
 
@@ -54,9 +64,25 @@ export class CrashTraffic {
   /** A room that the bot is in. It must be running. */
   async room(rotation?: number): Promise<string> {
     const roomId = await this.invite(rotation);
-    await this.alice.waitForJoin(roomId, this.bot.userId, ROOM_MS);
-    await this.alice.waitForDevice(this.bot.userId, this.bot.deviceId, ROOM_MS);
+    await this.joined(roomId);
     return roomId;
+  }
+
+  /** A room of Alice's that the bot is in, for one request now and one at the end. It must be running. */
+  async quietRoom(): Promise<string> {
+    const roomId = await this.alice.createRoom({ encrypted: true, invite: [this.bot.userId] });
+    await this.joined(roomId);
+    this.quietRooms.push(roomId);
+    return roomId;
+  }
+
+  /** Carol's room, with the bot and Alice in it. The bot must be running. */
+  async roomOfLateKeys(): Promise<void> {
+    const invite = [this.bot.userId, this.alice.userId];
+    this.lateRoom = await this.carol.createRoom({ encrypted: true, invite });
+    this.quietRooms.push(this.lateRoom);
+    await this.alice.join(this.lateRoom);
+    await this.joined(this.lateRoom, this.carol);
   }
 
   async ask(roomId: string, from = this.alice): Promise<Asked> {
@@ -64,13 +90,12 @@ export class CrashTraffic {
     return this.note(await from.send(roomId, "org.example.report", content), roomId, number);
   }
 
-  /** Asks with a room key that the bot does not get before `release`. What is asked next there has a key of its own. */
-  async askHoldingKeys(roomId: string): Promise<Asked> {
-    const { number, content } = this.request(this.alice);
-    const held = await this.alice.sendHoldingKeys(roomId, "org.example.report", content);
+  /** Carol asks with a room key that the bot does not get before `release`. */
+  async askHoldingKeys(): Promise<Asked> {
+    const { number, content } = this.request(this.carol);
+    const held = await this.carol.sendHoldingKeys(this.lateRoom, "org.example.report", content);
     this.held.push(held);
-    await this.alice.crypto.rotate(roomId);
-    return this.note(held.eventId, roomId, number);
+    return this.note(held.eventId, this.lateRoom, number);
   }
 
   /** Hands out the keys that are held back. @param but so many of the oldest stay back */
@@ -109,6 +134,10 @@ export class CrashTraffic {
     await this.running;
   }
 
+  get allRooms(): readonly string[] {
+    return [...this.rooms, ...this.quietRooms];
+  }
+
   /** Messages of the bot that the server has accepted in this room. */
   answersIn(roomId: string): number {
     return this.server
@@ -137,9 +166,15 @@ export class CrashTraffic {
     }
   }
 
-  private unanswered(roomId: string): number {
+  /** Requests that the server has no answer to yet. */
+  unanswered(roomId: string): number {
     const asked = [...this.asked.values()].filter((one) => one.roomId === roomId).length;
     return asked - this.answersIn(roomId);
+  }
+
+  private async joined(roomId: string, inviter = this.alice): Promise<void> {
+    await inviter.waitForJoin(roomId, this.bot.userId, ROOM_MS);
+    await inviter.waitForDevice(this.bot.userId, this.bot.deviceId, ROOM_MS);
   }
 
   private async device(): Promise<Sender> {

@@ -14,7 +14,6 @@ async function uploading(
   const uploads: JsonObject[] = [];
   let wake = (): void => undefined;
   const homeserver = keyServer((_, endpoint, body) => {
-    console.log(endpoint, uploads.length);
     if (!endpoint.endsWith("/keys/upload")) return { device_keys: {} };
     uploads.push(body);
     wake();
@@ -46,24 +45,31 @@ test("the start uploads the device's keys and one-time keys", async (t) => {
   assert.equal(sizeOf(upload["one_time_keys"]), 50);
 });
 
-test("a count that is missing means that no one-time key is left, and a count that is there is taken as it is", async (t) => {
+/** What a fresh device uploads after a sync with these counts. */
+async function uploadAfter(
+  t: TestContext,
+  changes: Partial<CryptoChanges>,
+): Promise<{ oneTime: number; fallback: number }> {
   const { engine, next } = await uploading(t);
   await next();
-  await receive(engine, { oneTimeKeyCounts: { signed_curve25519: 20 } });
-  assert.equal(sizeOf((await next())["one_time_keys"]), 30);
-  await receive(engine, { oneTimeKeyCounts: {} });
-  assert.equal(sizeOf((await next())["one_time_keys"]), 50);
+  await receive(engine, changes);
+  const upload = await next();
+  return { oneTime: sizeOf(upload["one_time_keys"]), fallback: sizeOf(upload["fallback_keys"]) };
+}
+
+test("a count that is missing means that no one-time key is left, and a count that is there is taken as it is", async (t) => {
+  const some = { oneTimeKeyCounts: { signed_curve25519: 20 } };
+  const none = { oneTimeKeyCounts: { curve25519: 7 } };
+  assert.equal((await uploadAfter(t, some)).oneTime, 30);
+  assert.equal((await uploadAfter(t, none)).oneTime, 50);
 });
 
 test("an empty list of unused fallback keys brings a new one; no list at all brings none", async (t) => {
-  const { engine, next } = await uploading(t);
-  await next();
-  await receive(engine, { unusedFallbackKeyTypes: undefined, oneTimeKeyCounts: { signed_curve25519: 49 } });
-  const without = await next();
-  assert.equal(sizeOf(without["fallback_keys"]), 0);
-  assert.equal(sizeOf(without["one_time_keys"]), 1);
-  await receive(engine, { unusedFallbackKeyTypes: [] });
-  assert.equal(sizeOf((await next())["fallback_keys"]), 1);
+  const oneTimeKeyCounts = { signed_curve25519: 49 };
+  const silent = { oneTimeKeyCounts, unusedFallbackKeyTypes: undefined };
+  const used = { oneTimeKeyCounts, unusedFallbackKeyTypes: [] };
+  assert.deepEqual(await uploadAfter(t, silent), { oneTime: 1, fallback: 0 });
+  assert.deepEqual(await uploadAfter(t, used), { oneTime: 1, fallback: 1 });
 });
 
 test("broken to-device messages and user IDs are passed over, and the sync is committed", async (t) => {

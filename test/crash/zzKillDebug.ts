@@ -1,0 +1,160 @@
+/**
+ * The bot is killed again and again, at random times and at chosen ones, while people go on asking. Whatever the moment: it keeps
+ * its identity, loses no request, answers none twice, and never encrypts two messages at one place of a ratchet.
+ *
+ * DOCKET_KILLS sets how often (50 by default), DOCKET_SEED repeats a run.
+ */
+import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { Sender } from "../../demo/sender/sender.ts";
+import { startDevServer } from "../../devserver/server.ts";
+import { BotProcess } from "../support/botProcess.ts";
+import { allRecordedOnce, noIndexTwice, noOlmPlaceTwice, oneAnswerEach, oneIdentity } from "../support/crashJudge.ts";
+import { FIRST_MOMENTS, momentsToKill, type Moment } from "../support/crashMoments.ts";
+import { CrashRandom } from "../support/crashRandom.ts";
+import { CrashTraffic } from "../support/crashTraffic.ts";
+import { temporaryDirectory } from "../support/temporaryDirectory.ts";
+
+const KILLS = Number(process.env["DOCKET_KILLS"] ?? 50);
+const SEED = Number(process.env["DOCKET_SEED"] ?? randomInt(2 ** 32));
+const LAST_ANSWERS_MS = 60_000;
+
+test(`killed at any moment ${KILLS} times, the bot answers every request once and goes on as who it was`, async (t) => {
+  t.diagnostic(`seed ${SEED}`);
+  const random = new CrashRandom(SEED);
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const account = server.createAccount("docket", "not a secret", { deviceId: "DOCKETBOT" });
+  const person = async (localpart: string): Promise<Sender> => {
+    const sender = await Sender.withToken({ baseUrl: server.url, ...server.createAccount(localpart) });
+    t.after(() => sender.stop());
+    await sender.start();
+    return sender;
+  };
+  const alice = await person("alice");
+  const traffic = new CrashTraffic({ server, bot: account, alice, carol: await person("carol"), random });
+  const lives = new Lives(t, { homeserver: server.url, ...account, directory: temporaryDirectory(t) });
+  const kill = (moment: Moment): Promise<void> =>
+    lives.untilKilled(moment.name, (bot) =>
+      moment.come({ bot, account, server, random, traffic, startMs: lives.startMs }),
+    );
+
+  for (const moment of FIRST_MOMENTS) await kill(moment);
+  let oldRoom = "";
+  let first = "";
+  await lives.untilKilled("in its first rooms", async (bot) => {
+    await bot.running();
+    oldRoom = await traffic.quietRoom();
+    first = (await traffic.ask(oldRoom)).eventId;
+    await alice.waitForResponse(first, LAST_ANSWERS_MS);
+    await traffic.room(5);
+    await traffic.room();
+    await traffic.roomOfLateKeys();
+    await traffic.askHoldingKeys();
+    await bot.line((line) => /^parked/.test(line.msg), "the first event was parked");
+  });
+  traffic.start();
+  t.after(() => traffic.stop().catch(() => undefined));
+  for (const moment of momentsToKill(KILLS - lives.kills, random)) {
+    await kill(moment);
+    if (random.whole(2) === 0) await traffic.release(1);
+  }
+
+  const bot = lives.start();
+  await bot.running();
+  await traffic.stop();
+  await traffic.release();
+  for (const roomId of traffic.allRooms) await alice.waitForJoin(roomId, account.userId, LAST_ANSWERS_MS);
+  const last = await traffic.ask(oldRoom);
+  await server.waitFor(
+    () => traffic.allRooms.every((roomId) => traffic.unanswered(roomId) === 0),
+    LAST_ANSWERS_MS,
+    "the last answers",
+  );
+  const copy = server.replay(oldRoom, first);
+  await bot.line(
+    (line) => line.msg === "decided" && line["eventId"] === copy && line["reason"] === "replay",
+    "the replay was known",
+  );
+  // One more in each room: whatever was to be said before it has been said by then.
+  for (const roomId of traffic.allRooms) {
+    const { eventId } = await traffic.ask(roomId);
+    await alice.waitForResponse(eventId, LAST_ANSWERS_MS);
+  }
+  assert.equal(await bot.stop(), 0);
+  for (const { eventId } of server.events()) if (eventId !== null) await alice.seen(eventId);
+
+  const trial = { server, account, alice, asked: traffic.asked, rooms: traffic.allRooms };
+  oneIdentity(trial);
+  const { messages, sessions } = noIndexTwice(trial);
+  const olmMessages = noOlmPlaceTwice(trial);
+  oneAnswerEach(trial);
+  const entries = await allRecordedOnce(trial, join(lives.directory, "config.yaml"));
+  assert.equal(
+    alice.events.get(last.eventId)?.sessionId,
+    alice.events.get(first)?.sessionId,
+    "the last request came in the session of the first",
+  );
+  assert.equal(lives.kills, KILLS);
+  lives.assertQuiet();
+  t.diagnostic(
+    `${lives.kills} kills, ${traffic.asked.size} requests in ${traffic.allRooms.length} rooms, ${messages} Megolm messages in ${sessions} sessions, ` +
+      `${olmMessages} Olm messages, ${entries} entries, last start ${Math.round(lives.startMs)} ms`,
+  );
+});
+
+/** The bot's lives on one data directory, one after the other. */
+class Lives {
+  kills = 0;
+  /** Of the last whole start, in milliseconds. */
+  startMs = 1_000;
+  readonly directory: string;
+  private readonly options: ConstructorParameters<typeof BotProcess>[0];
+  private readonly bots: BotProcess[] = [];
+
+  constructor(t: TestContext, options: ConstructorParameters<typeof BotProcess>[0]) {
+    this.options = options;
+    this.directory = options.directory;
+    t.after(() => Promise.all(this.bots.map((bot) => bot.kill())));
+  }
+
+  start(): BotProcess {
+    const startedAt = performance.now();
+    const bot = new BotProcess(this.options);
+    this.bots.push(bot);
+    void bot.running().then(
+      () => (this.startMs = performance.now() - startedAt),
+      () => undefined,
+    );
+    return bot;
+  }
+
+  /** @throws Error when the bot ends by itself */
+  async untilKilled(when: string, come: (bot: BotProcess) => Promise<void>): Promise<void> {
+    const bot = this.start();
+    const alone = bot.ended().then(({ code, signal }) => {
+      throw new Error(`the bot ended by itself (${String(code ?? signal)}) ${when}\n${bot.stderr}`);
+    });
+    try {
+      await Promise.race([come(bot), alone]);
+    } catch (error) {
+      throw new Error(`life ${this.bots.length}, to be killed ${when}`, { cause: error });
+    }
+    await bot.kill();
+    assert.equal((await bot.ended()).signal, "SIGKILL", `the bot ended by itself ${when}: ${bot.stderr}`);
+    this.kills += 1; console.error(this.kills, when, Math.round(this.startMs), performance.now()|0, bot.lines.length, bot.lines.filter(l=>l.level==="warn").map(l=>l.msg).join());
+  }
+
+  /** No life had an error to tell, and none had a gap in a timeline. */
+  assertQuiet(): void {
+    for (const bot of this.bots) {
+      assert.equal(bot.stderr, "");
+      for (const line of bot.lines) {
+        assert.match(String(line["level"]), /^(debug|info|warn)$/, JSON.stringify(line));
+        assert.doesNotMatch(line.msg, /gap is recorded/);
+      }
+    }
+  }
+}
