@@ -5,7 +5,7 @@
  * if a fault survived or no longer fits the sources.
  */
 import { execFileSync, spawn } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
@@ -27,7 +27,8 @@ interface Row {
 function copyWorkTree(to: string): void {
   const args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
   for (const file of execFileSync("git", args, { cwd: root, encoding: "utf8" }).split("\0")) {
-    if (file === "") continue;
+    // A file that was deleted and not yet committed is still listed.
+    if (file === "" || !existsSync(join(root, file))) continue;
     mkdirSync(dirname(join(to, file)), { recursive: true });
     cpSync(join(root, file), join(to, file), { force: true, errorOnExist: false, verbatimSymlinks: true });
   }
@@ -40,7 +41,15 @@ function runTests(tree: string, file: string, names: readonly string[]): Promise
   const env: NodeJS.ProcessEnv = { ...process.env };
   env["PATH"] = `${dirname(process.execPath)}${delimiter}${env["PATH"] ?? ""}`;
   delete env["NODE_TEST_CONTEXT"];
-  const args = ["--test", `--test-reporter=${reporter}`, "--test-reporter-destination=stdout", ...patterns, file];
+  // What a failed test leaves open must not keep its verdict from us.
+  const args = [
+    "--test",
+    "--test-force-exit",
+    `--test-reporter=${reporter}`,
+    "--test-reporter-destination=stdout",
+    ...patterns,
+    file,
+  ];
   // A process group of its own: what the tests start ends with them.
   const child = spawn(process.execPath, args, { cwd: tree, env, detached: true, stdio: ["ignore", "pipe", "ignore"] });
   const endGroup = (): void => {
@@ -103,6 +112,12 @@ async function tryFault(tree: string, fault: Fault): Promise<Row> {
   return { fault, result, noticed, ms: performance.now() - startedMs };
 }
 
+/** Why a test that is not green without the fault can't show anything. */
+function unsound(all: readonly TestVerdict[] | null, named: readonly TestVerdict[]): string {
+  if (all === null) return `HUNG without the fault, for ${limitMs / 1000} s`;
+  return named.length === 0 ? "NO SUCH TEST, or its file can't be loaded" : "RED without the fault";
+}
+
 function printRow(fault: string, file: string, test: string, result: string, time: string): void {
   console.log(`${fault.padEnd(34)} ${file.padEnd(34)} ${result.padEnd(10)} ${time.padStart(7)}  ${test}`);
 }
@@ -141,13 +156,13 @@ async function main(): Promise<number> {
     copyWorkTree(tree);
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const names = [...new Set(next.faults.map((fault) => fault.test.name))];
-      const sound = (await runTests(tree, next.file, names)) ?? [];
+      const sound = await runTests(tree, next.file, names);
       for (const fault of next.faults) {
-        const own = sound.filter((verdict) => verdict.name === fault.test.name);
+        const own = sound?.filter((verdict) => verdict.name === fault.test.name) ?? [];
         const green = own.length > 0 && own.every((verdict) => verdict.ok);
         const row: Row = green
           ? await tryFault(tree, fault)
-          : { fault, noticed: false, ms: 0, result: own.length === 0 ? "NO SUCH TEST" : "RED WITHOUT THE FAULT" };
+          : { fault, noticed: false, ms: 0, result: unsound(sound, own) };
         rows.push(row);
         printRow(fault.name, fault.file, fault.test.name, row.result, `${(row.ms / 1000).toFixed(1)} s`);
       }

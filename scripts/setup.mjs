@@ -10,6 +10,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const modules = join(root, "node_modules");
 const stamp = join(modules, ".docket-setup");
 const bundledNode = join(modules, "node", "bin", "node");
+const linkedNode = join(modules, ".bin", "node");
 
 /** What is installed is right when it was installed from this lock file, for this platform. */
 function fingerprint() {
@@ -38,7 +39,7 @@ function works(node) {
 }
 
 const wanted = fingerprint();
-const installed = existsSync(stamp) && readFileSync(stamp, "utf8") === wanted && works(bundledNode);
+const installed = existsSync(stamp) && readFileSync(stamp, "utf8") === wanted && works(linkedNode);
 if (!installed) {
   process.stderr.write("setup: installing the dependencies from the npm registry (once; about half a minute)\n");
   const npm = process.env.npm_execpath;
@@ -46,10 +47,11 @@ if (!installed) {
   // Scripts of packages stay off: nothing is compiled and nothing fetched from elsewhere. The one that is needed follows.
   run(command, [...prefix, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], "npm ci");
   // The `node` package puts Node 24 first on the PATH of npm scripts; its script installs the binary's package from the registry.
-  // It puts the binary into the folder that it is run in.
+  // It puts the binary into the folder that it is run in; npm could not link it before it was there.
   if (!works(bundledNode)) {
     run(process.execPath, ["installArchSpecificPackage.js"], "the installation of Node 24", join(modules, "node"));
   }
+  run(command, [...prefix, "rebuild", "--ignore-scripts", "node"], "npm rebuild node");
   writeFileSync(stamp, wanted);
   process.stderr.write("setup: done\n");
 }

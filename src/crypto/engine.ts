@@ -7,12 +7,6 @@
  * - No network request is made under that lock.
  * - After a panic of the library, or a commit that failed, nothing goes on: `onFatal` must end the process.
  */
-import {
-  DeviceLists,
-  ProcessedToDeviceEventType,
-  UserId as LibraryUserId,
-  type RoomKeyInfo,
-} from "@matrix-org/matrix-sdk-crypto-wasm";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../clock.ts";
 import { Cancelled, CryptoPanicked, DocketError } from "../errors.ts";
@@ -20,8 +14,8 @@ import { noHeldWrites, type HeldWrites } from "../journal/heldWrites.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import type { RawEvent } from "../protocol/events.ts";
-import type { DeviceId, RoomId, UserId } from "../protocol/ids.ts";
-import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
+import type { DeviceId, UserId } from "../protocol/ids.ts";
+import type { JsonObject } from "../protocol/json.ts";
 import type {
   CryptoChanges,
   CryptoEngine,
@@ -34,12 +28,13 @@ import type {
 } from "./cryptoEngine.ts";
 import { decryptEvent } from "./decryption.ts";
 import { KeyUpkeep } from "./keyUpkeep.ts";
-import { decryptFromAnyDevice, Machine } from "./machine.ts";
+import { Machine } from "./machine.ts";
 import { MemberDevices } from "./memberDevices.ts";
 import { OutgoingRequests } from "./outgoingRequests.ts";
 import { RoomEncryption } from "./roomEncryption.ts";
 import { RoomSettings } from "./roomSettings.ts";
 import { SessionClaims } from "./sessionClaims.ts";
+import { distinct, libraryNames, readRoomKey, readSessions, receiveChanges } from "./syncChanges.ts";
 
 /** The library's store, as the engine needs it. `KeyStore` is one; it must be installed before the engine is made. */
 export interface HoldableStore {
@@ -165,13 +160,7 @@ class Engine implements CryptoEngine {
       try {
         this.receivedSessions = [];
         const processed = await library("receiveSyncChanges", async (olm) => {
-          const events = await olm.receiveSyncChanges(
-            JSON.stringify(changes.toDevice),
-            new DeviceLists(libraryUsers(changes.changedUsers), libraryUsers(changes.leftUsers)),
-            new Map(Object.entries(changes.oneTimeKeyCounts)),
-            changes.unusedFallbackKeyTypes === undefined ? undefined : new Set(changes.unusedFallbackKeyTypes),
-            decryptFromAnyDevice(),
-          );
+          const events = await receiveChanges(olm, changes);
           // The callback for room keys runs in turns of its own.
           await nextTurn();
           return events;
@@ -240,38 +229,4 @@ class Engine implements CryptoEngine {
 /** Half-way through a sync the library's memory is ahead of the disk: it can't be repeated in this process. */
 function refusedSync(cause: unknown): CryptoPanicked {
   return new CryptoPanicked("The crypto library refused a sync; what is on disk is whole. Start again.", { cause });
-}
-
-function libraryNames(users: readonly string[]): string[] {
-  return users.filter((user) => libraryUsers([user]).length > 0);
-}
-
-/** What the library can't read as a user ID has no devices either. */
-function libraryUsers(users: readonly string[]): LibraryUserId[] {
-  return users.flatMap((user) => {
-    try {
-      return [new LibraryUserId(user)];
-    } catch {
-      return [];
-    }
-  });
-}
-
-function readSessions(keys: readonly RoomKeyInfo[]): SessionRef[] {
-  return keys.map((key) => ({ roomId: key.roomId.toString() as RoomId, sessionId: key.sessionId }));
-}
-
-/** The session of a decrypted `m.room_key`. */
-function readRoomKey(processed: { type: ProcessedToDeviceEventType; rawEvent: string }): SessionRef[] {
-  if (processed.type !== ProcessedToDeviceEventType.Decrypted) return [];
-  const event = JSON.parse(processed.rawEvent) as JsonValue;
-  if (!isJsonObject(event) || event["type"] !== "m.room_key" || !isJsonObject(event["content"])) return [];
-  const { room_id: roomId, session_id: sessionId } = event["content"];
-  return typeof roomId === "string" && typeof sessionId === "string" ? [{ roomId: roomId as RoomId, sessionId }] : [];
-}
-
-function distinct(sessions: readonly SessionRef[]): SessionRef[] {
-  return [
-    ...new Map(sessions.map((session) => [JSON.stringify([session.roomId, session.sessionId]), session])).values(),
-  ];
 }

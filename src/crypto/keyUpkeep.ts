@@ -97,7 +97,7 @@ export class KeyUpkeep {
     this.retryAfterMs = 0;
     try {
       await requests.sendAll();
-      // A mended session has something to say to the other side: the next pass sends it.
+      // What a mended session has to send, if anything, belongs to the next pass.
       if (await claims.claim([], signal)) await requests.sendAll();
     } catch (error) {
       this.noteFailure(error);

@@ -58,8 +58,8 @@ export const faults: readonly Fault[] = [
     find: "      return false;",
     replace: "      return true;",
     test: {
-      file: "test/integration/encryptionStore.test.ts",
-      name: "when the store refuses its n-th write, for every n, no ciphertext comes out after it",
+      file: "test/unit/crypto/keyStoreMachine.test.ts",
+      name: "after a refused write, whichever it is, no ciphertext comes out",
     },
   },
   {

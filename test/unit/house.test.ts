@@ -15,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { faults } from "../sabotage/faults.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 
@@ -219,6 +220,23 @@ describe("the lock file", () => {
     );
     assert.deepEqual(
       unchecked.map(([path]) => path),
+      [],
+    );
+  });
+});
+
+describe("the list of faults", () => {
+  test("fits the sources and the tests: each text occurs once, in one line, and each named test exists", () => {
+    const names = new Set(faults.map((fault) => fault.name));
+    assert.equal(names.size, faults.length);
+    const misfits = faults.filter(({ file, find, replace, test: { file: testFile, name } }) => {
+      const once = readFileSync(join(root, file), "utf8").split(find).length === 2;
+      const spellings = [JSON.stringify(name), `'${name}'`, `\`${name}\``];
+      const source = readFileSync(join(root, testFile), "utf8");
+      return !once || `${find}${replace}`.includes("\n") || !spellings.some((spelling) => source.includes(spelling));
+    });
+    assert.deepEqual(
+      misfits.map((fault) => fault.name),
       [],
     );
   });
