@@ -17,8 +17,6 @@ import { parseArgs } from "node:util";
 
 const root = join(import.meta.dirname, "..");
 const suites = ["unit", "integration", "crash"];
-/** For one file: far above what any of them needs, far below what a person would wait for a hang. */
-const fileLimitMs = 300_000;
 /** What a process that is just ending may take to go. */
 const farewellMs = 2_000;
 const insideVariable = "DOCKET_TEST_RUNNER";
@@ -51,7 +49,6 @@ async function superviseRunner(): Promise<number> {
   const env: NodeJS.ProcessEnv = {
     ...process.env,
     [insideVariable]: "1",
-    DOCKET_TEST_FILE_LIMIT_MS: String(fileLimitMs),
   };
   env["PATH"] = `${dirname(process.execPath)}${delimiter}${env["PATH"] ?? ""}`;
   delete env["NODE_TEST_CONTEXT"]; // set when a test runs this script; the runner would then report to nobody

@@ -182,7 +182,7 @@ export function createBot(config: Config, ports: BotPorts): Bot {
           sendMarginMs: policy.sendMarginMs,
         }),
       ],
-      ["worker", new Worker({ ...shared, limits: config.limits })],
+      ["worker", new Worker({ ...shared, limits: { ...config.limits, unaskedMs: policy.defaultLifetimeMs } })],
       [
         "decryptor",
         new Decryptor({

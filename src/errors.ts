@@ -96,7 +96,7 @@ export class ServerRefused extends DocketError {
     this.retryAfterMs = details.retryAfterMs ?? null;
     this.tokenRefused = details.tokenRefused ?? false;
     this.retryable = details.status === 429 || details.status >= 500;
-    this.exitCode = this.tokenRefused ? ExitCode.tokenRefused : ExitCode.bug;
+    this.exitCode = this.tokenRefused ? ExitCode.tokenRefused : ExitCode.serverUnreachable;
   }
 }
 

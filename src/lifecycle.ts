@@ -1,5 +1,6 @@
 /** Long-lived things: started in order, stopped in the reverse of it, each at most once. */
 import { timerDelay } from "./clock.ts";
+import { DocketError } from "./errors.ts";
 import type { Logger } from "./logging.ts";
 
 export interface Service {
@@ -47,7 +48,7 @@ export class Lifecycle implements Service {
         await service.stop();
       } catch (error) {
         this.log.error(
-          { service: name, code: error instanceof Error ? error.name : "UNKNOWN" },
+          { service: name, code: error instanceof DocketError ? error.code : "BUG" },
           "a service did not stop cleanly",
         );
       }

@@ -4,7 +4,7 @@
  * are never mended). Failures are repeated with a growing pause, or as the server asks; none is thrown away.
  */
 import type { Clock } from "../clock.ts";
-import { Cancelled, CryptoPanicked, ServerRefused } from "../errors.ts";
+import { Cancelled, CryptoPanicked, DocketError, ServerRefused } from "../errors.ts";
 import { Nudge } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { MemberDevices } from "./memberDevices.ts";
@@ -54,7 +54,7 @@ export class KeyUpkeep {
     if (error instanceof ServerRefused) this.retryAfterMs = Math.max(this.retryAfterMs, error.retryAfterMs ?? 0);
     log.warn(
       {
-        code: error instanceof Error ? error.name : "UNKNOWN",
+        code: error instanceof DocketError ? error.code : "BUG",
         status: error instanceof ServerRefused ? error.status : undefined,
         errcode: error instanceof ServerRefused ? error.errcode : undefined,
       },

@@ -25,6 +25,9 @@ export interface OutgoingRequestsOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
+/** Queries end a pass; claims, which the library lists here too, belong to sessionClaims.ts and its lock. */
+const LEFT_TO_OTHERS: ReadonlySet<RequestType> = new Set([RequestType.KeysQuery, RequestType.KeysClaim]);
+
 interface Pass {
   /** Resolves when the pass' queries are answered or given up; rejects only for a failure of the library. */
   readonly queries: Promise<void>;
@@ -99,7 +102,7 @@ export class OutgoingRequests {
     const { machine, signal } = this.options;
     const listed = machine.use("outgoingRequests", (olm) => olm.outgoingRequests(), signal).then(readAll);
     const others = listed.then((requests) =>
-      requests.filter((request) => request.type !== RequestType.KeysQuery).map((request) => this.sendOnce(request)),
+      requests.filter((request) => !LEFT_TO_OTHERS.has(request.type)).map((request) => this.sendOnce(request)),
     );
     const queries = this.runQueries(listed, others);
     const all = queries.then(async () => void (await Promise.all(await others)));

@@ -87,7 +87,7 @@ export class RoomEncryption {
     );
     const encrypted = await this.shareAndEncrypt(target, users, rotation, type, content, signal);
     const silent = [...unusable, ...unanswered].map((userId) => ({ userId: userId as UserId, deviceId: null }));
-    const withheld = this.withheld.of(target.roomId, String(encrypted["session_id"]));
+    const withheld = this.withheld.of(target.roomId, JSON.stringify(encrypted["session_id"]));
     return { content: encrypted, withheldFrom: [...silent, ...withheld] };
   }
 

@@ -23,7 +23,7 @@ export interface Rotation {
 }
 
 /** Client-server API, `m.room.encryption`: one week, 100 messages. */
-export const defaultRotation: Rotation = { periodMs: 604_800_000, messages: 100 };
+const defaultRotation: Rotation = { periodMs: 604_800_000, messages: 100 };
 
 /** Reads `m.room.encryption`; what is missing or no positive integer gets its default. */
 export function readRotation(settings: JsonObject): Rotation {

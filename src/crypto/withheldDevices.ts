@@ -30,7 +30,7 @@ export class WithheldDevices {
     }
   }
 
-  /** @returns the devices that can't read what has just been encrypted with this session */
+  /** @param sessionId any text that names it @returns the devices that can't read what has just been encrypted with this session */
   of(roomId: string, sessionId: string): readonly DeviceRef[] {
     const room = this.room(roomId);
     if (room.sessionId !== sessionId) room.withheld = new Map();

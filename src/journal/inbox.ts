@@ -207,7 +207,7 @@ export class Inbox {
   }
 
   /**
-   * Settled rows lose their bodies at `bodiesBefore`, and go a day after their request's end and their body (DESIGN: the
+   * Settled rows lose their bodies at `bodiesBefore`, and go a day after their request's end and their body (the
    * event ID must outlive every overlapping backfill). What was set aside as malformed goes with the bodies.
    */
   async clean(bodiesBefore: EpochMs, max: number): Promise<number> {

@@ -7,14 +7,15 @@ import type { Invite } from "./syncBatch.ts";
 
 export interface InviteJob extends Invite {
   readonly receivedAt: EpochMs;
-  /** Tries so far. */
+  /** Tries so far that count. */
   readonly attempts: number;
 }
 
 export type InviteOutcome =
   | { readonly kind: "joined" }
   | { readonly kind: "ignored" | "failed"; readonly reason: string }
-  | { readonly kind: "retry"; readonly notBefore: EpochMs };
+  /** `counts`: as one of the tries after which it is given up. */
+  | { readonly kind: "retry"; readonly notBefore: EpochMs; readonly counts: boolean };
 
 export class Invites {
   private readonly database: Database;
@@ -70,8 +71,8 @@ export class Invites {
     this.database.transaction(() => {
       if (outcome.kind === "retry") {
         this.database
-          .prepare(`UPDATE invites SET attempts = attempts + 1, not_before = ? WHERE ${same}`)
-          .run(outcome.notBefore, job.roomId, job.receivedAt);
+          .prepare(`UPDATE invites SET attempts = attempts + ?, not_before = ? WHERE ${same}`)
+          .run(Number(outcome.counts), outcome.notBefore, job.roomId, job.receivedAt);
       } else {
         this.database
           .prepare(`UPDATE invites SET attempts = attempts + 1, state = ?, reason = ? WHERE ${same}`)

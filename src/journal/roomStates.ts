@@ -57,7 +57,7 @@ export class RoomStates {
     };
   }
 
-  /** Who an encrypted event is for: joined members, and invited ones unless history visibility is `joined` (DESIGN: members). */
+  /** Who an encrypted event is for: joined members, and invited ones unless history visibility is `joined`. */
   recipients(room: RoomView): readonly UserId[] {
     const rows = this.database
       .prepare<{ user_id: UserId }>(
@@ -123,14 +123,6 @@ export class RoomStates {
         room.historyVisibility,
         room.joinRule,
       );
-  }
-
-  /** The member list as `/members` gives it, for a room whose own may be stale. */
-  replaceMembers(roomId: RoomId, members: readonly { userId: UserId; membership: string }[]): void {
-    this.database.transaction(() => {
-      this.database.prepare("DELETE FROM members WHERE room_id = ?").run(roomId);
-      for (const member of members) this.setMember(roomId, member.userId, member.membership);
-    });
   }
 
   private setMember(roomId: RoomId, userId: UserId, membership: unknown): void {

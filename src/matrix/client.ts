@@ -143,21 +143,6 @@ export class DocketClient extends MatrixClient implements Homeserver {
     });
   }
 
-  async members(roomId: RoomId, signal: AbortSignal): Promise<readonly { userId: UserId; membership: string }[]> {
-    const endpoint = endpointPath("/_matrix/client/v3/rooms", roomId, "members");
-    const { chunk } = await this.request("GET", endpoint, { signal });
-    // An empty list for a broken one would leave members without the room's key.
-    if (!Array.isArray(chunk)) throw this.unusable("GET", endpoint, "`chunk` is missing");
-    return (chunk as readonly JsonValue[]).flatMap((event) => {
-      const content = isJsonObject(event) && event["type"] === "m.room.member" ? event["content"] : null;
-      const userId = isJsonObject(event) ? event["state_key"] : null;
-      const membership = isJsonObject(content) ? content["membership"] : null;
-      return typeof userId === "string" && typeof membership === "string"
-        ? [{ userId: userId as UserId, membership }]
-        : [];
-    });
-  }
-
   async request(
     method: "GET" | "POST" | "PUT" | "DELETE",
     endpoint: string,

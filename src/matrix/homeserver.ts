@@ -46,8 +46,6 @@ export interface Homeserver {
   send(event: OutgoingEvent, txnId: TxnId, signal: AbortSignal): Promise<EventId>;
   /** One attempt: the invite job owns retries. `via` are server names to join through. */
   join(roomId: RoomId, via: readonly string[], signal: AbortSignal): Promise<void>;
-  /** All members of these memberships, for rooms whose member list may be stale. */
-  members(roomId: RoomId, signal: AbortSignal): Promise<readonly { userId: UserId; membership: string }[]>;
   /** Any other endpoint, such as `/_matrix/client/v3/keys/query`: resolves with the parsed JSON body. */
   request(method: "GET" | "POST" | "PUT" | "DELETE", endpoint: string, options: RequestOptions): Promise<JsonObject>;
 }

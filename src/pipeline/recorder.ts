@@ -24,13 +24,17 @@ export class Recorder {
     this.selects = typeMatcher(types);
   }
 
-  /** Durable when it resolves. An event that nobody can read yet is kept: its type is not known, so it may be a selected one. */
+  /**
+   * Durable when it resolves. An event that nobody can read yet is kept: its type is not known, so it may be a selected one. Text
+   * that comes later is added to what the record has: whether it is needed is the record's to say, since the bot may have been
+   * killed before the journal knew that the event was to wait.
+   */
   async keep(events: readonly Recordable[]): Promise<void> {
     const selected = events.filter(({ opened }) => opened.kind === "undecryptable" || this.selects(opened.type));
     await this.record.append(selected.map(toRecord));
     for (const event of events) {
       const { entry, opened, replayOf } = event;
-      if (!entry.late || opened.kind !== "clear" || this.record.receipt(entry.event.event_id) === null) continue;
+      if (opened.kind !== "clear" || !this.record.lacksText(entry.event.event_id)) continue;
       await this.record.amend(entry.event.event_id, toRecord(event).clear, replayOf);
     }
   }

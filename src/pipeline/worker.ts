@@ -34,6 +34,8 @@ export interface WorkerPorts {
     /** Handlers at once, and of those for one room. */
     readonly handlers: number;
     readonly handlersPerRoom: number;
+    /** How long a handler may take where nobody waits for an answer, in milliseconds. */
+    readonly unaskedMs: number;
     /** How long running handlers may go on when the bot stops, in milliseconds. */
     readonly shutdownGraceMs: number;
   };
@@ -143,10 +145,8 @@ export class Worker extends Stage {
     const handler = this.ports.judge.handlerOf(opened);
     if (handler === null) throw new Error(`no handler for an event that was decided to have one: ${event.event_id}`);
     const timeOut = new AbortController();
-    const timer =
-      request === null
-        ? null
-        : setTimeout(() => timeOut.abort(), timerDelay(request.handlerDeadline - this.ports.clock.now()));
+    const leftMs = request === null ? this.ports.limits.unaskedMs : request.handlerDeadline - this.ports.clock.now();
+    const timer = setTimeout(() => timeOut.abort(), timerDelay(leftMs));
     try {
       return await runHandler(
         handler,
@@ -172,7 +172,7 @@ export class Worker extends Stage {
       if (!(error instanceof Cancelled) || !timeOut.signal.aborted) throw error;
       return { status: "error", code: "timed_out", messages: [{ type: "error", text: timedOutText }] };
     } finally {
-      if (timer !== null) clearTimeout(timer);
+      clearTimeout(timer);
     }
   }
 

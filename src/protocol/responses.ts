@@ -28,7 +28,7 @@ export const reasonCodes = [
 export type ReasonCode = (typeof reasonCodes)[number];
 
 /** Extra content property that carries the reason code of an error. */
-export const codeProperty = "io.github.matrix-docket.code";
+const codeProperty = "io.github.matrix-docket.code";
 
 export interface ResponseDraft {
   /** That of the request. */

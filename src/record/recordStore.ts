@@ -82,6 +82,18 @@ export class RecordStore implements Record {
     return row === undefined ? null : { eventId, entry: row.entry, recordedAt: row.recorded_at };
   }
 
+  /** Whether there is an entry whose text nobody could read so far. */
+  lacksText(eventId: EventId): boolean {
+    return (
+      this.database
+        .prepare(
+          `SELECT 1 FROM entries e WHERE e.event_id = ? AND e.type IS NULL
+             AND NOT EXISTS (SELECT 1 FROM amendments a WHERE a.entry = e.entry)`,
+        )
+        .get(eventId) !== undefined
+    );
+  }
+
   /**
    * Entries in the order of arrival, a page at a time.
    * @param selection.after the last entry of the page before; 0 for the first

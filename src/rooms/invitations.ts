@@ -89,7 +89,7 @@ export class Invitations implements Service {
       if (!limited && job.attempts + 1 >= MOST_ATTEMPTS) return { kind: "failed", reason: "too_many_attempts" };
       const backoffMs = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(job.attempts, 10), LONGEST_BACKOFF_MS);
       const waitMs = error instanceof ServerRefused ? (error.retryAfterMs ?? backoffMs) : backoffMs;
-      return { kind: "retry", notBefore: this.clock.now() + waitMs };
+      return { kind: "retry", notBefore: this.clock.now() + waitMs, counts: !limited };
     }
   }
 }

@@ -19,7 +19,7 @@ import { temporaryDirectory } from "../support/temporaryDirectory.ts";
 
 const KILLS = Number(process.env["DOCKET_KILLS"] ?? 50);
 const SEED = Number(process.env["DOCKET_SEED"] ?? randomInt(2 ** 32));
-const LAST_ANSWERS_MS = 60_000;
+const LAST_ANSWERS_MS = 90_000;
 
 test(`killed at any moment ${KILLS} times, the bot answers every request once and goes on as who it was`, async (t) => {
   t.diagnostic(`seed ${SEED}`);
@@ -35,7 +35,14 @@ test(`killed at any moment ${KILLS} times, the bot answers every request once an
   };
   const alice = await person("alice");
   const traffic = new CrashTraffic({ server, bot: account, alice, carol: await person("carol"), random });
-  const lives = new Lives(t, { homeserver: server.url, ...account, directory: temporaryDirectory(t) });
+  const env = { NODE_COMPILE_CACHE: temporaryDirectory(t) };
+  const warmUp = { homeserver: server.url, ...server.createAccount("warmup"), directory: temporaryDirectory(t), env };
+  // Node keeps what it has compiled when a process ends by itself, so that the many starts take half as long.
+  const compiler = new BotProcess(warmUp);
+  t.after(() => compiler.kill());
+  await compiler.running();
+  assert.equal(await compiler.stop(), 0);
+  const lives = new Lives(t, { homeserver: server.url, ...account, directory: temporaryDirectory(t), env });
   const kill = (moment: Moment): Promise<void> =>
     lives.untilKilled(moment.name, (bot) =>
       moment.come({ bot, account, server, random, traffic, startMs: lives.startMs }),
@@ -69,7 +76,7 @@ test(`killed at any moment ${KILLS} times, the bot answers every request once an
   for (const roomId of traffic.allRooms) await alice.waitForJoin(roomId, account.userId, LAST_ANSWERS_MS);
   const last = await traffic.ask(oldRoom);
   await server.waitFor(
-    () => traffic.allRooms.every((roomId) => traffic.unanswered(roomId) === 0),
+    () => traffic.allRooms.every((roomId) => traffic.unanswered(roomId) <= 0),
     LAST_ANSWERS_MS,
     "the last answers",
   );
@@ -84,12 +91,16 @@ test(`killed at any moment ${KILLS} times, the bot answers every request once an
     await alice.waitForResponse(eventId, LAST_ANSWERS_MS);
   }
   assert.equal(await bot.stop(), 0);
-  for (const { eventId } of server.events()) if (eventId !== null) await alice.seen(eventId);
+  for (const { eventId } of server.events()) if (eventId !== null) await alice.seen(eventId, LAST_ANSWERS_MS);
 
   const trial = { server, account, alice, asked: traffic.asked, rooms: traffic.allRooms };
   oneIdentity(trial);
   const { messages, sessions } = noIndexTwice(trial);
   const olmMessages = noOlmPlaceTwice(trial);
+  assert.ok(
+    messages >= traffic.asked.size && sessions > traffic.allRooms.length && olmMessages > sessions,
+    "rooms rotated",
+  );
   oneAnswerEach(trial);
   const entries = await allRecordedOnce(trial, join(lives.directory, "config.yaml"));
   assert.equal(

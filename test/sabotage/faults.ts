@@ -21,9 +21,9 @@ export const faults: readonly Fault[] = [
     name: "token-saved-first",
     breaks: "nothing received is lost: the sync token is on disk in the same transaction as what it covers",
     file: "src/journal/inbox.ts",
-    find: "const result = this.database.transaction(() => accept(batch, this.database, this.ownUser, this));",
+    find: "const result = this.database.transaction(() => accept(batch, this.ports));",
     replace:
-      "this.database.prepare(\"INSERT OR REPLACE INTO meta (key, value) VALUES ('sync_token', ?)\").run(batch.nextBatch); const result = this.database.transaction(() => accept(batch, this.database, this.ownUser, this));",
+      "this.database.prepare(\"INSERT OR REPLACE INTO meta (key, value) VALUES ('sync_token', ?)\").run(batch.nextBatch); const result = this.database.transaction(() => accept(batch, this.ports));",
     test: {
       file: inbox,
       name: "a sync is kept as a whole or not at all: a failure leaves no event, no room, no invitation and the old token",

@@ -25,7 +25,7 @@ export interface Moment {
   come(life: Life): Promise<void>;
 }
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 /** Longer than the bot needs for what follows a request or a line in its log. */
 const SOON_MS = 25;
 
@@ -33,12 +33,12 @@ const whileItStarts: Moment = {
   name: "while it starts",
   come: ({ random, startMs }) => pause(random.below(startMs * 0.9)),
 };
-const anyTime: Moment = { name: "at any time", come: ({ random, startMs }) => pause(random.below(startMs * 1.8)) };
+const anyTime: Moment = { name: "at any time", come: ({ random, startMs }) => pause(random.below(startMs * 1.6)) };
 const atWork: Moment = {
   name: "at work",
   come: async ({ bot, random }) => {
     await bot.running();
-    await pause(random.below(500));
+    await pause(random.below(600));
   },
 };
 

@@ -13,8 +13,10 @@ import type { CrashRandom } from "./crashRandom.ts";
 /** Every request is alive until long after the test. */
 const LIFETIME_MS = 60 * 60_000;
 /** With as many answers this is still less than the bot's timeline limit of 100. */
-const MOST_UNANSWERED = 30;
+const MOST_UNANSWERED = 15;
 const ROOM_MS = 30_000;
+/** Between two requests, at most. */
+const PAUSE_MS = 100;
 
 export interface Asked {
   readonly eventId: string;
@@ -162,7 +164,7 @@ export class CrashTraffic {
         "an answer",
       );
       await this.ask(roomId);
-      await pause(40 + this.random.below(160));
+      await pause(this.random.below(PAUSE_MS));
     }
   }
 

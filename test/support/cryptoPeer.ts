@@ -180,7 +180,7 @@ export function asEvent(roomId: RoomId, sender: string, content: JsonObject, eve
   };
 }
 
-export function cryptoChanges(response: JsonObject) {
+function cryptoChanges(response: JsonObject) {
   const toDevice = at(at(response, "to_device"), "events");
   const lists = at(response, "device_lists");
   const unused = response["device_unused_fallback_key_types"];

@@ -162,10 +162,17 @@ describe("docs/architecture.md", () => {
     );
   });
 
-  test("names the rooms that are there", () => {
+  test("names the rooms that are there, in the order of CONTRIBUTING.md", () => {
     const listed = firstCells(architectureDoc, "The house").filter((name) => name.endsWith("/"));
     const folders = new Set(globSync("src/*/*.ts", { cwd: root }).map((file) => `${file.split(/[\\/]/)[1] ?? ""}/`));
     same(listed, folders);
+    const order = [...section(read("CONTRIBUTING.md"), "The house").matchAll(/^(\w+)  /gm)].map(
+      ([, room]) => `${room}/`,
+    );
+    assert.deepEqual(
+      listed,
+      order.filter((room) => folders.has(room)),
+    );
   });
 });
 

@@ -49,7 +49,7 @@ invites: { accept: ["@*:example.org", example.com, "@bot-*:*.example.net"] }
 responses: { dialects: [gematik], default_lifetime: 30s, max_lifetime: 1h, send_margin: 0, unknown_types: addressed }
 record: { types: [m.room.message, "org.example.*"] }
 handlers:
-  - types: ["m.*"]
+  - types: ["org.example.a.*"]
     ordered: true
     steps: [archive, { validate: ./schema.json }, validate: { schema: other.json }]
 limits: { handlers: 3, handlers_per_room: 1, inbox: 10, parked: 20, free_disk: 10KB, settled_rows: 0, shutdown_grace: 1m }
@@ -69,7 +69,7 @@ log: silent
   assert.deepEqual(config.record.types, ["m.room.message", "org.example.*"]);
   assert.deepEqual(config.handlers, [
     {
-      types: ["m.*"],
+      types: ["org.example.a.*"],
       ordered: true,
       steps: [
         { name: "archive", options: undefined, path: "handlers[0].steps[0].archive", line: 14, column: 13 },

@@ -25,7 +25,7 @@ const indexField = (index: bigint): number[] => [0x08, ...varint(index)];
 const bodyField = (length: number): number[] => [
   0x12,
   ...varint(BigInt(length)),
-  ...new Array<number>(length).fill(0x08),
+  ...Array.from({ length }, () => 0x08),
 ];
 
 test("the index of real ciphertexts counts the messages of their session", async () => {
