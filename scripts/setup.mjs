@@ -14,8 +14,7 @@ const linkedNode = join(modules, ".bin", "node");
 
 /** What is installed is right when it was installed from this lock file, for this platform. */
 function fingerprint() {
-  const hash = createHash("sha256");
-  for (const name of ["package.json", "package-lock.json"]) hash.update(readFileSync(join(root, name)));
+  const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json")));
   return `${hash.digest("hex")} ${process.platform} ${process.arch}\n`;
 }
 

@@ -1,16 +1,19 @@
-/** `docket check`: is the configuration good, and what would the bot do with it? Touches no network and no data directory. */
+/** `docket check`: is the configuration good, and what would the bot do with it? Touches no data directory, and the network only when asked. */
 import type { Command } from "commander";
+import { systemClock } from "../clock.ts";
 import { loadConfig } from "../config/loadConfig.ts";
 import type { Config } from "../config/config.ts";
 import { prepareHandlers } from "../config/prepareHandlers.ts";
 import { configJsonSchema } from "../config/schema.ts";
 import { formatDuration, formatSize } from "../config/units.ts";
 import { ConfigError, ExitCode, formatProblem } from "../errors.ts";
+import { silentLogger } from "../logging.ts";
 import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
 
 interface CheckOptions {
   readonly config: string;
   readonly jsonSchema?: boolean;
+  readonly online?: boolean;
 }
 
 export function addCheck(program: Command, context: CommandContext, run: RunCommand): void {
@@ -22,6 +25,10 @@ export function addCheck(program: Command, context: CommandContext, run: RunComm
         "Exits 0 when all is well and 78 when it is not.",
     )
     .option("-c, --config <file>", "the configuration file", defaultConfigFile)
+    .option(
+      "--online",
+      "also ask the homeserver, once, whether it answers and whose the token is (exits 69 or 77 if not)",
+    )
     .option("--json-schema", "print the JSON Schema of the configuration, for editors, and check nothing")
     .action((options: CheckOptions) => run(() => check(options, context)));
 }
@@ -36,6 +43,7 @@ async function check(options: CheckOptions, context: CommandContext): Promise<Co
     await prepareHandlers(config, context.stepKinds);
     for (const warning of config.warnings) context.stderr.write(`warning: ${formatProblem(warning)}\n`);
     context.stdout.write(summary(config));
+    if (options.online === true) context.stdout.write(await whoAnswers(config));
     return ExitCode.ok;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -43,6 +51,27 @@ async function check(options: CheckOptions, context: CommandContext): Promise<Co
     const count = error.problems.length;
     context.stderr.write(`${count} ${count === 1 ? "problem" : "problems"} in ${options.config}\n`);
     return error.exitCode;
+  }
+}
+
+/** @throws ServerUnreachable | ServerRefused | ConfigError, as a start would, but without its patience */
+async function whoAnswers(config: Config): Promise<string> {
+  const [{ DocketClient }, { connect }] = await Promise.all([
+    import("../matrix/client.ts"),
+    import("../session/connect.ts"),
+  ]);
+  const homeserver = new DocketClient({
+    homeserverUrl: config.homeserver,
+    tokenProvider: () => config.account.token.reveal(),
+    clock: systemClock,
+    log: silentLogger,
+  });
+  try {
+    const ports = { homeserver, clock: systemClock, log: silentLogger, signal: new AbortController().signal };
+    const { userId, deviceId, versions } = await connect(config, { ...ports, patience: "once" });
+    return `The homeserver answers (up to ${versions.versions.at(-1) ?? "no version of the specification"}). The token is for ${userId}, device ${deviceId}.\n`;
+  } finally {
+    await homeserver.close();
   }
 }
 

@@ -13,8 +13,6 @@ export interface InboxEntry {
   readonly redacted: boolean;
   /** When the handler must have finished; null where nobody waits, and before the entry was decided. */
   readonly deadline: EpochMs | null;
-  /** True where the event was parked before: the record has an entry without clear text. */
-  readonly late: boolean;
 }
 
 export interface InboxRow {
@@ -26,10 +24,9 @@ export interface InboxRow {
   arrival: "live" | "gap";
   redacted: number;
   deadline: number;
-  parked_at: number | null;
 }
 
-export const ENTRY_COLUMNS = "seq, event_id, room_id, raw, received_at, arrival, redacted, deadline, parked_at";
+export const ENTRY_COLUMNS = "seq, event_id, room_id, raw, received_at, arrival, redacted, deadline";
 /** Stands for "no deadline" in the column, so that the index orders it last. */
 export const NO_DEADLINE = Number.MAX_SAFE_INTEGER;
 
@@ -41,6 +38,5 @@ export function toEntry(row: InboxRow): InboxEntry {
     arrival: row.arrival,
     redacted: row.redacted === 1,
     deadline: row.deadline === NO_DEADLINE ? null : row.deadline,
-    late: row.parked_at !== null,
   };
 }

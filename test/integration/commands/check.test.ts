@@ -7,6 +7,7 @@ import { test, type TestContext } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { parse } from "yaml";
 import packageJson from "../../../package.json" with { type: "json" };
+import { startDevServer } from "../../../devserver/server.ts";
 import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
 
 const root = join(import.meta.dirname, "..", "..", "..");
@@ -194,4 +195,26 @@ test("on an older Node it names the version that it needs, and loads nothing els
     [],
   );
   assert.equal(loaded.length, 1);
+});
+
+test("check --online says whose the token is, and tells an absent homeserver from a refused token", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const account = server.createAccount("docket", "not a secret", { deviceId: "DOCKETBOT" });
+  const directory = temporaryDirectory(t);
+  const config = join(directory, "config.yaml");
+  const online = (token: string): Promise<Outcome> => {
+    writeFileSync(config, `homeserver: ${server.url}\naccount:\n  user: "${account.userId}"\n  token: \${env:TOKEN}\n`);
+    return docket(["check", "--online", "--config", config], { env: { TOKEN: token } });
+  };
+  const well = await online(account.accessToken);
+  assert.equal(well.code, 0, well.stderr);
+  assert.match(well.stdout, /The token is for @docket:localhost, device DOCKETBOT\./);
+  const refused = await online("CANARYTOKEN");
+  assert.equal(refused.code, 77);
+  assert(!refused.stderr.includes("CANARYTOKEN"));
+  await server.pause();
+  const away = await online(account.accessToken);
+  assert.equal(away.code, 69);
+  assert.match(away.stderr, /127\.0\.0\.1/);
 });
