@@ -5,7 +5,7 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { isCryptoPanic } from "../crypto/machine.ts";
-import { ConfigError, DocketError, ExitCode, ServerRefused, formatProblem } from "../errors.ts";
+import { ConfigError, DocketError, ExitCode, formatProblem } from "../errors.ts";
 import { stepKinds } from "../handlers/stepKinds.ts";
 import { addCheck } from "./check.ts";
 import type { AddCommand, CommandContext, CommandResult } from "./command.ts";
@@ -50,7 +50,7 @@ export function reportFailure(error: unknown, stderr: CommandContext["stderr"]):
     for (const problem of error.problems) stderr.write(`${formatProblem(problem)}\n`);
     return error.exitCode;
   }
-  if (error instanceof DocketError && (error.exitCode !== ExitCode.bug || error instanceof ServerRefused)) {
+  if (error instanceof DocketError && error.exitCode !== ExitCode.bug) {
     stderr.write(`docket: ${error.message} (${error.code})\n`);
     return error.exitCode;
   }

@@ -45,7 +45,11 @@ export function accept(
       )
       .run(
         event.roomId,
-        createHash("sha256").update(event.roomId).update("\n").update(raw).digest("hex"),
+        createHash("sha256")
+          .update(event.roomId ?? "")
+          .update("\n")
+          .update(raw)
+          .digest("hex"),
         raw,
         event.problem,
         batch.receivedAt,

@@ -11,7 +11,8 @@ export interface SessionKey {
 }
 
 export interface MalformedEvent {
-  readonly roomId: RoomId;
+  /** Null for a to-device message. */
+  readonly roomId: RoomId | null;
   readonly raw: JsonValue;
   /** Which field is wrong; never its value. */
   readonly problem: string;

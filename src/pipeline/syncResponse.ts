@@ -4,7 +4,7 @@
  */
 import type { CryptoChanges } from "../crypto/cryptoEngine.ts";
 import type { Invite, MalformedEvent, RoomUpdate } from "../journal/syncBatch.ts";
-import { decodeEvent, type RawEvent } from "../protocol/events.ts";
+import { decodeEvent, isTooDeep, tooDeepProblem, type RawEvent } from "../protocol/events.ts";
 import type { RoomId, SyncToken, UserId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
 
@@ -48,7 +48,13 @@ function read(response: unknown, ownUser: UserId): SyncContents {
     }
   }
   const invites = entries(rooms, "invite").flatMap(([roomId, room]) => readInvite(roomId as RoomId, room, ownUser));
-  return { nextBatch: nextBatch as SyncToken, crypto: readCrypto(response), rooms: updates, invites, malformed };
+  return {
+    nextBatch: nextBatch as SyncToken,
+    crypto: readCrypto(response, malformed),
+    rooms: updates,
+    invites,
+    malformed,
+  };
 }
 
 function readRoom(
@@ -89,13 +95,17 @@ function readInvite(roomId: RoomId, room: JsonObject, ownUser: UserId): Invite[]
   return [];
 }
 
-function readCrypto(response: JsonObject): CryptoChanges {
+function readCrypto(response: JsonObject, malformed: MalformedEvent[]): CryptoChanges {
   const lists = section(response, "device_lists");
   const counts = section(response, "device_one_time_keys_count");
   const fallback =
     response["device_unused_fallback_key_types"] ?? response["org.matrix.msc2732.device_unused_fallback_key_types"];
   return {
-    toDevice: list(section(response, "to_device"), "events").filter(isJsonObject),
+    toDevice: list(section(response, "to_device"), "events").filter((message) => {
+      const problem = isTooDeep(message) ? tooDeepProblem : isJsonObject(message) ? null : "it is not an object";
+      if (problem !== null) malformed.push({ roomId: null, raw: problem === tooDeepProblem ? null : message, problem });
+      return problem === null;
+    }) as JsonObject[],
     changedUsers: strings(list(lists, "changed")),
     leftUsers: strings(list(lists, "left")),
     oneTimeKeyCounts: Object.fromEntries(

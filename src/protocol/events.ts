@@ -31,7 +31,7 @@ const DEEPEST = 500;
  * @returns the event, or which field is wrong (never its value)
  */
 export function decodeEvent(value: unknown, roomId: RoomId): DecodedEvent {
-  if (isTooDeep(value)) return { ok: false, problem: `it is nested more than ${DEEPEST} levels deep`, keep: null };
+  if (isTooDeep(value)) return { ok: false, problem: tooDeepProblem, keep: null };
   const problem = problemOf(value);
   if (problem !== null) return { ok: false, problem, keep: value as JsonValue };
   return { ok: true, event: { ...(value as object), room_id: roomId } as RawEvent };
@@ -54,8 +54,10 @@ function isId(value: unknown): value is string {
   return typeof value === "string" && value.length > 0 && value.length <= LONGEST_ID;
 }
 
-/** Level by level, not by recursion: the depth is the attacker's choice. */
-function isTooDeep(value: unknown): boolean {
+export const tooDeepProblem = `it is nested more than ${DEEPEST} levels deep`;
+
+/** Whether JSON is nested too deep to be written down. Level by level, not by recursion: the depth is the attacker's choice. */
+export function isTooDeep(value: unknown): boolean {
   let level: unknown[] = [value];
   for (let depth = 0; level.length > 0; depth += 1) {
     if (depth > DEEPEST) return true;

@@ -52,10 +52,11 @@ CREATE INDEX inbox_ordered ON inbox (room_id, seq) WHERE state = 'ready' AND ord
 CREATE INDEX inbox_settled ON inbox (settled_at) WHERE state = 'settled';
 CREATE INDEX inbox_bodies ON inbox (settled_at) WHERE state = 'settled' AND raw IS NOT NULL;
 
--- What a server sent in a timeline and what is no event: kept as it came, so that nothing received is lost.
+-- What a server sent as an event and what is none: kept as it came, so that nothing received is lost.
 CREATE TABLE malformed_events (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
-  room_id TEXT NOT NULL,
+  -- Null for a to-device message.
+  room_id TEXT,
   digest TEXT NOT NULL UNIQUE,
   raw TEXT NOT NULL,
   problem TEXT NOT NULL,

@@ -30,7 +30,7 @@ test("a failure that has a name exits with its own code and one line that carrie
       77,
       /\(SERVER_REFUSED\)\n$/,
     ],
-    [new ServerRefused("no", { status: 403, errcode: "M_FORBIDDEN" }), 70, /^docket: no \(SERVER_REFUSED\)\n$/],
+    [new ServerRefused("no", { status: 403, errcode: "M_FORBIDDEN" }), 69, /^docket: no \(SERVER_REFUSED\)\n$/],
     [new DataDirectoryRefused("in use"), 73, /in use \(DATA_DIRECTORY\)/],
     [new StoreFailed("the disk is full"), 74, /\(STORE_FAILED\)/],
     [new CryptoPanicked("panic"), 71, /\(CRYPTO_PANICKED\)/],

@@ -76,6 +76,21 @@ test("an event nested too deep to be written down is set aside without its conte
   assert.match(read.contents.malformed[0]?.problem ?? "", /levels deep/);
 });
 
+test("a to-device message that is none, or too deep to be written down, is set aside, and its neighbours are kept", () => {
+  const deep = JSON.parse(`${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}`) as object;
+  const good = { type: "m.dummy", sender: BOT, content: {} };
+  const read = readSyncResponse({ next_batch: "n", to_device: { events: [7, deep, good] } }, BOT);
+  assert(read.ok);
+  assert.deepEqual(read.contents.crypto.toDevice, [good]);
+  assert.deepEqual(
+    read.contents.malformed.map(({ roomId, raw }) => [roomId, raw]),
+    [
+      [null, 7],
+      [null, null],
+    ],
+  );
+});
+
 test("an invitation counts only with an inviter in our own member event", () => {
   const member = (fields: object) => ({
     type: "m.room.member",
