@@ -264,4 +264,67 @@ export const faults: readonly Fault[] = [
       name: "are in no line that the bot or the demo writes, over a whole run",
     },
   },
+  {
+    name: "late-text-not-recorded",
+    breaks: "a late key is not a lost event: its text reaches the record, whenever the bot was killed",
+    file: "src/pipeline/recorder.ts",
+    find: "!this.record.lacksText(entry.event.event_id)",
+    replace: "this.record.lacksText(entry.event.event_id)",
+    test: {
+      file: "test/unit/pipeline/recorder.test.ts",
+      name: "killed between the record and the parking, the bot still adds the text when the key comes (selected: *)",
+    },
+  },
+  {
+    name: "deep-message-stops-the-sync",
+    breaks: "no to-device message, however deep, can stop the sync",
+    file: "src/pipeline/syncResponse.ts",
+    find: "isTooDeep(message) ? tooDeepProblem : ",
+    replace: "",
+    test: {
+      file: "test/unit/pipeline/syncResponse.test.ts",
+      name: "a to-device message that is none, or too deep to be written down, is set aside, and its neighbours are kept",
+    },
+  },
+  {
+    name: "time-out-waits-for-a-worker",
+    breaks: "the deadline is kept even if every handler is busy",
+    file: "src/pipeline/worker.ts",
+    find: "inbox.claimOverdue({ max: OVERDUE_BATCH,",
+    replace: "inbox.claimOverdue({ max: this.atWork.size > 0 ? 0 : OVERDUE_BATCH,",
+    test: {
+      file: "test/integration/deadlines.test.ts",
+      name: "a deadline is kept even if every handler is busy with something else",
+    },
+  },
+  {
+    name: "order-ignored",
+    breaks: "events of an ordered handler run in the order of arrival",
+    file: "src/journal/readyQueue.ts",
+    find: "if (row.ordered === 0) return [row];",
+    replace: "if (row.ordered >= 0) return [row];",
+    test: {
+      file: inbox,
+      name: "ordered entries of a room are handed out one by one in the order of arrival, whatever their deadlines",
+    },
+  },
+  {
+    name: "anybodys-data-directory",
+    breaks: "a data directory belongs to one account and one device",
+    file: "src/journal/ownership.ts",
+    find: "if (known !== value) {",
+    replace: "if (known === undefined) {",
+    test: {
+      file: "test/unit/journal/database.test.ts",
+      name: "a directory of another account or device is refused and names both",
+    },
+  },
+  {
+    name: "gap-not-recorded",
+    breaks: "what the homeserver leaves out of a sync is recorded as a gap",
+    file: "src/journal/accept.ts",
+    find: "if (!update.limited ||",
+    replace: "if (update.limited ||",
+    test: { file: inbox, name: "a limited timeline is recorded as a gap with the sync that showed it" },
+  },
 ];
