@@ -17,20 +17,24 @@ export interface Recordable {
 export class Recorder {
   private readonly record: RecordStore;
   private readonly selects: (type: string) => boolean;
+  /** Events whose type nobody can read yet: it may be a selected one, if any is. */
+  private readonly keepsUnknown: boolean;
 
   /** @param types event types to record: exact, or with `*` at the end */
   constructor(record: RecordStore, types: readonly string[]) {
     this.record = record;
     this.selects = typeMatcher(types);
+    this.keepsUnknown = types.length > 0;
   }
 
   /**
-   * Durable when it resolves. An event that nobody can read yet is kept: its type is not known, so it may be a selected one. Text
-   * that comes later is added to what the record has: whether it is needed is the record's to say, since the bot may have been
+   * Durable when it resolves. Text that comes later is added to what the record has: whether it is needed is the record's to say, since the bot may have been
    * killed before the journal knew that the event was to wait.
    */
   async keep(events: readonly Recordable[]): Promise<void> {
-    const selected = events.filter(({ opened }) => opened.kind === "undecryptable" || this.selects(opened.type));
+    const selected = events.filter(({ opened }) =>
+      opened.kind === "undecryptable" ? this.keepsUnknown : this.selects(opened.type),
+    );
     await this.record.append(selected.map(toRecord));
     for (const event of events) {
       const { entry, opened, replayOf } = event;

@@ -39,3 +39,19 @@ for (const types of [["*"], ["org.example.other"]]) {
     assert.deepEqual(await record.find(raw.event_id), entry);
   });
 }
+
+test("what nobody can read yet is kept whatever types are selected, unless none is", async (t) => {
+  for (const [types, kept] of [
+    [["org.example.other"], true],
+    [[], false],
+  ] as const) {
+    const { database, clock, inbox } = openJournal(t);
+    const raw = event({ type: "m.room.encrypted" });
+    await inbox.accept(batch({ rooms: [update({ timeline: [raw] })] }));
+    const [entry] = await inbox.takeNew(1);
+    assert.ok(entry !== undefined);
+    const record = new RecordStore(database, clock);
+    await new Recorder(record, types).keep([{ entry, opened: unread, replayOf: null }]);
+    assert.equal((await record.find(raw.event_id)) !== null, kept);
+  }
+});
