@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Draft, Outbox } from "../../../src/journal/outbox.ts";
+import type { EventId, TxnId } from "../../../src/protocol/ids.ts";
+import { ROOM, batch, event, openJournal, update } from "../../support/journal.ts";
+
+const START = 1_700_000_000_000;
+
+function draft(cause: string, expiresAt: number, purpose = "response"): Draft {
+  return {
+    causeEventId: cause as EventId,
+    purpose,
+    lane: "response",
+    roomId: ROOM,
+    type: "m.response.status",
+    content: { cause },
+    mustEncrypt: false,
+    txnId: `txn-${cause}-${purpose}` as TxnId,
+    expiresAt,
+  };
+}
+
+const claim = (outbox: Outbox, max = 10) => outbox.claim("response", { max, leaseMs: 60_000 });
+const causes = async (outbox: Outbox, max = 10) => (await claim(outbox, max)).map((entry) => entry.causeEventId);
+
+test("the answer that has to arrive first is handed out first", async (t) => {
+  const { outbox, clock } = openJournal(t);
+  outbox.insert(
+    [draft("$late", START + 90_000), draft("$early", START + 1_000), draft("$middle", START + 5_000)],
+    clock.now(),
+  );
+  assert.deepEqual(await causes(outbox, 2), ["$early", "$middle"]);
+  assert.deepEqual(await causes(outbox), ["$late"], "what is being sent is not handed out again");
+});
+
+test("an event has one answer for each purpose, ever: neither a second draft nor one after the sending makes another", async (t) => {
+  const { outbox, clock } = openJournal(t);
+  outbox.insert([draft("$a", START + 1_000), draft("$a", START + 2_000)], clock.now());
+  const [entry, ...more] = await claim(outbox);
+  assert(entry);
+  assert.deepEqual([entry.expiresAt, more], [START + 1_000, []]);
+  await outbox.finish(entry, { kind: "sent", eventId: "$answer" as EventId });
+  outbox.insert([draft("$a", START + 3_000)], clock.now());
+  assert.deepEqual(await causes(outbox), []);
+  outbox.insert([draft("$a", START + 3_000, "receipt")], clock.now());
+  assert.deepEqual(await causes(outbox), ["$a"]);
+});
+
+test("what is to be tried again waits for its time, and keeps its transaction ID and its doubt", async (t) => {
+  const { outbox, clock } = openJournal(t);
+  outbox.insert([draft("$a", START + 90_000)], clock.now());
+  const [first] = await claim(outbox);
+  assert(first);
+  await outbox.finish(first, { kind: "retry", notBefore: START + 500, doubtful: true });
+  assert.deepEqual(await causes(outbox), []);
+  assert.equal(outbox.nextAttemptAt("response"), START + 500);
+  clock.time += 500;
+  const [again] = await claim(outbox);
+  assert.deepEqual(again, { ...first, attempts: 1, doubtful: true });
+});
+
+test("what a process that died was sending is handed out again after the restart, under the same transaction ID", async (t) => {
+  const before = openJournal(t);
+  before.outbox.insert([draft("$a", START + 90_000)], before.clock.now());
+  const [taken] = await claim(before.outbox);
+  before.database.close();
+  const after = openJournal(t, before.directory);
+  assert.deepEqual(await claim(after.outbox), [taken]);
+});
+
+test("content goes when an answer is finished, and its row when its event is forgotten", async (t) => {
+  const { outbox, inbox, clock, database } = openJournal(t);
+  const cause = event();
+  await inbox.accept(batch({ rooms: [update({ timeline: [cause] })] }));
+  outbox.insert([draft(cause.event_id, START + 90_000)], clock.now());
+  const [entry] = await claim(outbox);
+  assert(entry);
+  await outbox.finish(entry, { kind: "dropped", reason: "expired" });
+  assert.deepEqual(database.prepare("SELECT content, state, reason FROM outbox").all(), [
+    { content: null, state: "dropped", reason: "expired" },
+  ]);
+  clock.time += 1_000;
+  assert.equal(await outbox.clean(clock.now(), 10), 0, "its event may come again");
+  database.prepare("DELETE FROM inbox").run();
+  assert.equal(await outbox.clean(clock.now(), 10), 1);
+});
