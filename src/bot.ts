@@ -56,6 +56,9 @@ export interface Bot extends Service {
   readonly metrics: Metrics;
 }
 
+/** A homeserver that does not answer must not hold up the stop for long: what is not sent then is sent after the next start. */
+const LONGEST_DRAIN_MS = 2_000;
+
 /** What the stages stand on. */
 interface Foundation {
   readonly database: Database;
@@ -180,6 +183,7 @@ export function createBot(config: Config, ports: BotPorts): Bot {
           metrics,
           onFailure,
           sendMarginMs: policy.sendMarginMs,
+          drainMs: Math.min(config.limits.shutdownGraceMs, LONGEST_DRAIN_MS),
         }),
       ],
       ["worker", new Worker({ ...shared, limits: { ...config.limits, unaskedMs: policy.defaultLifetimeMs } })],

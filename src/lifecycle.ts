@@ -1,6 +1,6 @@
 /** Long-lived things: started in order, stopped in the reverse of it, each at most once. */
 import { timerDelay } from "./clock.ts";
-import { DocketError } from "./errors.ts";
+import { Cancelled, DocketError } from "./errors.ts";
 import type { Logger } from "./logging.ts";
 
 export interface Service {
@@ -89,5 +89,49 @@ export class Nudge {
       signal.addEventListener("abort", done, { once: true });
       this.waiters.push(done);
     });
+  }
+}
+
+/** A service that works while there is work, sleeps until it is woken, and reports its failure in one place. */
+export abstract class WorkLoop implements Service {
+  private readonly stopping = new AbortController();
+  private readonly onFailure: (error: unknown) => void;
+  private running: Promise<void> = Promise.resolve();
+
+  /** @param onFailure told once, of the error that ended the loop: the bot can't go on without it */
+  constructor(onFailure: (error: unknown) => void) {
+    this.onFailure = onFailure;
+  }
+
+  async start(): Promise<void> {
+    this.running = supervise(this.run(), (error) => this.fail(error));
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.running;
+  }
+
+  /** Aborted when the loop is to stop. */
+  protected get signal(): AbortSignal {
+    return this.stopping.signal;
+  }
+
+  /** Does what there is to do. @returns whether it did anything; if not, the loop rests */
+  protected abstract work(): Promise<boolean>;
+
+  /** Resolves when there may be work again, or the loop stops. */
+  protected abstract rest(): Promise<void>;
+
+  /** Reports an error that the loop can't recover from. */
+  protected fail(error: unknown): void {
+    if (this.signal.aborted && error instanceof Cancelled) return;
+    this.onFailure(error);
+  }
+
+  private async run(): Promise<void> {
+    while (!this.signal.aborted) {
+      if (!(await this.work()) && !this.signal.aborted) await this.rest();
+    }
   }
 }

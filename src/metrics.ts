@@ -12,7 +12,7 @@ export class Metrics {
   });
   readonly malformedEvents = new Counter({
     name: "docket_malformed_events_total",
-    help: "Timeline entries that are no events and were set aside.",
+    help: "What the homeserver sent as an event and is none; set aside.",
     registers: [this.registry],
   });
   readonly gaps = new Counter({

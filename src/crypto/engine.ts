@@ -34,7 +34,14 @@ import { OutgoingRequests } from "./outgoingRequests.ts";
 import { RoomEncryption } from "./roomEncryption.ts";
 import { RoomSettings } from "./roomSettings.ts";
 import { SessionClaims } from "./sessionClaims.ts";
-import { distinct, libraryNames, readRoomKey, readSessions, receiveChanges } from "./syncChanges.ts";
+import {
+  countUndecryptable,
+  distinct,
+  libraryNames,
+  readRoomKey,
+  readSessions,
+  receiveChanges,
+} from "./syncChanges.ts";
 
 /** The library's store, as the engine needs it. `KeyStore` is one; it must be installed before the engine is made. */
 export interface HoldableStore {
@@ -111,8 +118,10 @@ class Engine implements CryptoEngine {
     const { signal } = this.stopping;
     const memberQueryTimeoutMs = options.memberQueryTimeoutMs ?? MEMBER_QUERY_TIMEOUT_MS;
     const waitMs = memberQueryTimeoutMs * SHARE_OF_ONE_QUERY;
-    const onLateAnswer = (): void => this.upkeep.nudge();
-    this.devices = new MemberDevices({ machine, homeserver, clock, log, ownUserId, waitMs, signal, onLateAnswer });
+    const onLateEnd = (): void => this.upkeep.nudge();
+    const onFailure = (error: unknown): void => this.upkeep.noteFailure(error);
+    const devices = { machine, homeserver, clock, log, ownUserId, waitMs, signal, onLateEnd, onFailure };
+    this.devices = new MemberDevices(devices);
     const claims = new SessionClaims({ machine, homeserver, clock, ownUserId, waitMs });
     this.requests = new OutgoingRequests({
       machine,
@@ -120,7 +129,7 @@ class Engine implements CryptoEngine {
       devices: this.devices,
       clock,
       signal,
-      onFailure: (error) => this.upkeep.noteFailure(error),
+      onFailure,
     });
     this.upkeep = new KeyUpkeep({
       requests: this.requests,
@@ -171,6 +180,8 @@ class Engine implements CryptoEngine {
         this.receivedSessions = null;
         const committed = await commit({ newSessions, held: hold ?? noHeldWrites });
         hold?.release();
+        const count = countUndecryptable(processed);
+        if (count > 0) this.options.log.info({ count }, "to-device messages that could not be decrypted");
         return committed;
       } catch (error) {
         this.receivedSessions = null;

@@ -1,7 +1,8 @@
 /**
  * The background of the engine: after the start, after each committed sync and whenever something was left undone, it sends
  * what the library wants to send and claims keys for broken Olm sessions (without `getMissingSessions([])` after each sync they
- * are never mended). Failures are repeated with a growing pause, or as the server asks; none is thrown away.
+ * are never mended). Failures are repeated with a growing pause, or as the server asks; none is thrown away. Whatever fails, the
+ * homeserver is not asked again at once: after a failure a pause comes first, and a time that has come waits for a moment.
  */
 import type { Clock } from "../clock.ts";
 import { Cancelled, CryptoPanicked, DocketError, ServerRefused } from "../errors.ts";
@@ -13,6 +14,8 @@ import type { SessionClaims } from "./sessionClaims.ts";
 
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60_000;
+/** A server that wants to be left alone for longer is asked all the same: it may have meant something else. */
+const LONGEST_OBEYED_MS = 15 * 60_000;
 /** In case a nudge is missing. */
 const SLOW_POLL_MS = 10 * 60_000;
 
@@ -78,9 +81,10 @@ export class KeyUpkeep {
   private async loop(): Promise<void> {
     const { clock, devices, signal } = this.options;
     while (!signal.aborted) {
+      if (!this.failed) await this.nudges.wait(signal, Math.max(devices.nextDueInMs ?? SLOW_POLL_MS, FIRST_PAUSE_MS));
+      // Asked now: an encryption may have been refused meanwhile.
       const pauseMs = this.pauseMs();
       if (pauseMs > 0) await clock.sleep(pauseMs, signal);
-      else await this.nudges.wait(signal, devices.nextDueInMs ?? SLOW_POLL_MS);
       if (!signal.aborted) await this.round();
     }
   }
@@ -88,7 +92,8 @@ export class KeyUpkeep {
   /** Zero when nothing has failed. */
   private pauseMs(): number {
     if (!this.failed) return 0;
-    return Math.max(Math.min(FIRST_PAUSE_MS * 2 ** (this.failures - 1), LONGEST_PAUSE_MS), this.retryAfterMs);
+    const backOffMs = Math.min(FIRST_PAUSE_MS * 2 ** Math.max(this.failures - 1, 0), LONGEST_PAUSE_MS);
+    return Math.max(backOffMs, Math.min(this.retryAfterMs, LONGEST_OBEYED_MS));
   }
 
   private async round(): Promise<void> {

@@ -3,18 +3,21 @@
  *
  * Why: `shareRoomKey` silently leaves out users whose device list was never downloaded, and `getMissingSessions` blocks for
  * five seconds on them. So their `/keys/query` comes first, and a user whose server does not answer is left alone for a while
- * (15 s, doubling to 15 min), during which nobody waits for them; then they are asked again.
- * A late answer is used as soon as it comes.
+ * (15 s, doubling to 15 min), during which nobody waits for them; then they are asked again. So is one whose server's answer
+ * can't be read. A late answer is used as soon as it comes.
+ * When our own homeserver fails, nothing is said about the users: the background repeats the query after its pause, and nobody
+ * asks before the time that a rate limit names.
  */
-import { RequestType, UserId as LibraryUserId } from "@matrix-org/matrix-sdk-crypto-wasm";
+import { UserId as LibraryUserId } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Clock, EpochMs } from "../clock.ts";
-import { DocketError, ServerUnreachable } from "../errors.ts";
+import { ServerRefused, ServerUnreachable } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { isJsonObject, type JsonObject } from "../protocol/json.ts";
 import { sendKeyRequest, type KeyRequest } from "./keyRequest.ts";
 import type { Machine } from "./machine.ts";
 import { askParts, mergeResponses, serverOf, splitByServer, type Part } from "./perServer.ts";
+import { markAnswered, markParts } from "./serverAnswers.ts";
 
 /** How long a late answer is still awaited in the background, in milliseconds. */
 const LATE_ANSWER_MS = 30_000;
@@ -30,8 +33,15 @@ export interface MemberDevicesOptions {
   /** How long one query may hold up the next, in milliseconds. */
   readonly waitMs: number;
   readonly signal: AbortSignal;
-  /** The library wants to ask once more. */
-  readonly onLateAnswer: () => void;
+  /** A late answer came, or will not come any more: there may be somebody to ask. */
+  readonly onLateEnd: () => void;
+  /** Our own homeserver failed: the query is to be repeated after a pause. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+interface Failed {
+  readonly part: Part;
+  readonly error: unknown;
 }
 
 interface Silence {
@@ -43,10 +53,14 @@ export class MemberDevices {
   private readonly options: MemberDevicesOptions;
   private readonly followed = new Set<string>();
   private readonly silent = new Map<string, Silence>();
+  /** Whose last query our own homeserver failed to answer. */
+  private readonly undone = new Set<string>();
   private readonly beingAsked = new Set<string>();
   private readonly lateAnswers = new Set<Promise<void>>();
   /** Why our own homeserver did not answer the last query; null when it did. */
   private lastFailure: Error | null = null;
+  /** Our own homeserver's rate limit. */
+  private limitedUntil: EpochMs = 0;
 
   constructor(options: MemberDevicesOptions) {
     this.options = options;
@@ -73,6 +87,16 @@ export class MemberDevices {
     for (const user of users) {
       this.followed.delete(user);
       this.silent.delete(user);
+      this.undone.delete(user);
+    }
+  }
+
+  /** The library asks about these only: what is remembered of others' queries is of no use any more. */
+  keepOnly(users: ReadonlySet<string>): void {
+    const gone = [...this.silent.keys(), ...this.undone].filter((user) => !users.has(user));
+    for (const user of gone) {
+      this.silent.delete(user);
+      this.undone.delete(user);
     }
   }
 
@@ -83,7 +107,7 @@ export class MemberDevices {
 
   /** Those of `users` whose last query was not answered. */
   unanswered(users: readonly string[]): readonly string[] {
-    return users.filter((user) => this.silent.has(user) || this.beingAsked.has(user));
+    return users.filter((user) => this.silent.has(user) || this.undone.has(user) || this.beingAsked.has(user));
   }
 
   /** Those of `users` of whom no device is known at all. */
@@ -107,46 +131,62 @@ export class MemberDevices {
 
   /** What to tell a caller whom our own homeserver left without any answer. */
   get failure(): Error {
-    return (
-      this.lastFailure ??
-      new ServerUnreachable("The members' devices could not be queried in time.", { doubtful: false })
-    );
+    const failure = this.lastFailure;
+    if (failure instanceof ServerRefused && failure.retryAfterMs !== null) {
+      const { message, status, errcode } = failure;
+      const retryAfterMs = Math.max(0, this.limitedUntil - this.options.clock.now());
+      return new ServerRefused(message, { status, errcode, retryAfterMs, cause: failure });
+    }
+    return failure ?? new ServerUnreachable("The members' devices could not be queried in time.", { doubtful: false });
   }
 
   /**
-   * Sends one query of the library, in parts, and marks it with what was answered within the wait. Never rejects for a
-   * server's failure.
-   * @returns whether everybody whom it was time to ask has answered
+   * Sends one query of the library, in parts, and marks it with what was answered within the wait. Whom it is not time to ask
+   * is left out. A server's failure is noted and told to `onFailure`, not thrown.
+   * @throws CryptoPanicked | Cancelled
    */
-  async query(request: KeyRequest): Promise<boolean> {
-    const { clock, waitMs, signal } = this.options;
+  async query(request: KeyRequest): Promise<void> {
+    const { machine, clock, waitMs, signal } = this.options;
     const asked = isJsonObject(request.body["device_keys"]) ? request.body["device_keys"] : {};
     const due = Object.fromEntries(Object.entries(asked).filter(([user]) => this.isDue(user)));
-    if (Object.keys(due).length === 0) return true;
-    const parts = splitByServer(due, (user) => (this.silent.get(user)?.failures ?? 0) > 0);
+    if (Object.keys(due).length === 0) return;
+    const parts = splitByServer(due, (user) => this.silent.has(user));
     for (const user of Object.keys(due)) this.beingAsked.add(user);
-    const answers = await askParts(parts, (part) => this.ask(request, part), { clock, waitMs, signal });
-    const response = mergeResponses(answers.answered.map((answer) => answer.response));
-    for (const { part, error } of answers.failed) this.noteFailure(part, error);
-    for (const { part, response: late } of answers.late) {
-      this.noteSilence(part);
-      this.watch(request, part, late);
+    const { answered, failed, late } = await askParts(parts, (part) => this.ask(request, part), {
+      clock,
+      waitMs,
+      signal,
+    });
+    for (const { part, response } of late) {
+      this.noteSilence(part, "no_answer");
+      this.watch(request, part, response);
     }
-    if (answers.answered.length === 0) return false;
+    if (answered.length === 0) return this.noteFailures(failed);
     try {
-      await this.mark(request, response);
-      for (const { part } of answers.answered) this.noteAnswer(part, response);
+      const { usable, unusable } = await markParts(machine, request, answered, (sorted) =>
+        withoutFailures(mergeResponses(sorted.usable.map((answer) => answer.response))),
+      );
+      for (const { part, response } of usable) this.noteAnswer(part, response);
+      const unread = unusable.map(({ answer, error }) => ({ part: answer.part, error }));
+      const own = unread.filter(({ part }) => this.isOwn(part));
+      for (const { part } of unread.filter((other) => !own.includes(other))) this.noteUnusable(part);
+      this.noteFailures([...failed, ...own]);
     } catch (error) {
-      if (error instanceof DocketError) throw error;
-      for (const { part } of answers.answered) this.noteFailure(part, unusableAnswer(error));
-      return false;
+      if (!(error instanceof ServerUnreachable)) throw error;
+      this.noteFailures([...failed, ...answered.map(({ part }) => ({ part, error }))]);
     }
-    return answers.failed.length === 0 && answers.late.length === 0;
   }
 
-  /** When the next silent user is to be asked again, in milliseconds from now; null when nobody is silent. */
+  /**
+   * When somebody is to be asked again who has not answered, in milliseconds from now; null when there is nobody. Who is being
+   * asked is left out (`onLateEnd` tells), and so is a query that our own homeserver failed: `onFailure` has been told.
+   */
   get nextDueInMs(): number | null {
-    const due = [...this.silent.values()].map((silence) => silence.notBefore - this.options.clock.now());
+    const now = this.options.clock.now();
+    const due = [...this.silent]
+      .filter(([user]) => !this.beingAsked.has(user))
+      .map(([, { notBefore }]) => Math.max(notBefore, this.limitedUntil) - now);
+    if (this.undone.size > 0 && this.limitedUntil > now) due.push(this.limitedUntil - now);
     return due.length === 0 ? null : Math.max(0, Math.min(...due));
   }
 
@@ -156,7 +196,12 @@ export class MemberDevices {
   }
 
   private isDue(user: string): boolean {
-    return !this.beingAsked.has(user) && (this.silent.get(user)?.notBefore ?? 0) <= this.options.clock.now();
+    const notBefore = Math.max(this.silent.get(user)?.notBefore ?? 0, this.limitedUntil);
+    return !this.beingAsked.has(user) && notBefore <= this.options.clock.now();
+  }
+
+  private isOwn(part: Part): boolean {
+    return Object.keys(part).some((user) => serverOf(user) === serverOf(this.options.ownUserId));
   }
 
   private ask(request: KeyRequest, part: Part): Promise<JsonObject> {
@@ -165,27 +210,20 @@ export class MemberDevices {
     return sendKeyRequest(homeserver, { ...request, body }, { signal, timeoutMs: LATE_ANSWER_MS, retry: "none" });
   }
 
-  /** Without the failures: the library would make pauses of its own, which we could not end when a server is back. */
-  private async mark(request: KeyRequest, response: JsonObject): Promise<void> {
-    const { failures: _, ...answers } = response;
-    await this.options.machine.use("markRequestAsSent", (olm) =>
-      olm.markRequestAsSent(request.id, RequestType.KeysQuery, JSON.stringify(answers)),
-    );
-  }
-
   private noteAnswer(part: Part, response: JsonObject): void {
     const answers = isJsonObject(response["device_keys"]) ? response["device_keys"] : {};
     const missing: Part = Object.fromEntries(Object.entries(part).filter(([user]) => !(user in answers)));
     this.lastFailure = null;
     for (const user of Object.keys(part)) {
       this.beingAsked.delete(user);
+      this.undone.delete(user);
       if (user in answers) this.silent.delete(user);
     }
     // Left out means that their server failed; the library goes on asking for them, and so would every encryption.
-    this.noteSilence(missing);
+    this.noteSilence(missing, "no_answer");
   }
 
-  private noteSilence(part: Part): void {
+  private noteSilence(part: Part, reason: "no_answer" | "unusable_answer"): void {
     const now = this.options.clock.now();
     for (const user of Object.keys(part)) {
       const failures = (this.silent.get(user)?.failures ?? 0) + 1;
@@ -194,43 +232,60 @@ export class MemberDevices {
     }
     const users = Object.keys(part).length;
     if (users > 0)
-      this.options.log.warn(
-        { users, reason: "no_answer" },
-        "device lists could not be downloaded; they will be asked for again",
-      );
+      this.options.log.warn({ users, reason }, "device lists could not be downloaded; they will be asked for again");
   }
 
-  /** Our own homeserver failed, which says nothing about these users: the background repeats the query after its own pause. */
-  private noteFailure(part: Part, error: unknown): void {
-    this.lastFailure = error instanceof Error ? error : null;
-    for (const user of Object.keys(part)) {
+  private noteUnusable(part: Part): void {
+    for (const user of Object.keys(part)) this.beingAsked.delete(user);
+    this.noteSilence(part, "unusable_answer");
+  }
+
+  /** Our own homeserver failed, which says nothing about these users. */
+  private noteFailures(failed: readonly Failed[]): void {
+    for (const user of failed.flatMap(({ part }) => Object.keys(part))) {
       this.beingAsked.delete(user);
-      const before = this.silent.get(user);
-      this.silent.set(user, { failures: before?.failures ?? 0, notBefore: before?.notBefore ?? 0 });
+      this.undone.add(user);
     }
+    const [worst] = failed.map(({ error }) => error).sort((a, b) => askedWaitMs(b) - askedWaitMs(a));
+    if (worst === undefined) return;
+    this.lastFailure = worst instanceof Error ? worst : null;
+    const waitMs = Math.min(askedWaitMs(worst), LONGEST_PAUSE_MS);
+    if (waitMs > 0) this.limitedUntil = this.options.clock.now() + waitMs;
+    this.options.onFailure(worst);
   }
 
   private watch(request: KeyRequest, part: Part, late: Promise<JsonObject>): void {
-    const { ownUserId } = this.options;
-    const local = Object.keys(part).some((user) => serverOf(user) === serverOf(ownUserId));
+    const { machine, onLateEnd } = this.options;
     const watched = (async () => {
       try {
         const response = await late;
         // The library saves the devices; it will ask once more, since this request is no longer its latest.
-        await this.mark(request, response);
+        await markAnswered(machine, request, withoutFailures(response));
         this.noteAnswer(part, response);
-        this.options.onLateAnswer();
       } catch (error) {
-        if (local && error instanceof Error) this.lastFailure = error;
+        if (this.isOwn(part) && error instanceof Error) this.lastFailure = error;
         for (const user of Object.keys(part)) this.beingAsked.delete(user);
       }
+      onLateEnd();
     })();
     this.lateAnswers.add(watched);
     void watched.then(() => this.lateAnswers.delete(watched));
   }
 }
 
-/** The library could not read the answer. Its error quotes what it read, so it stays out of the message. */
-function unusableAnswer(cause: unknown): ServerUnreachable {
-  return new ServerUnreachable("The homeserver's answer to /keys/query is not usable.", { doubtful: false, cause });
+/** The users whose devices a `/keys/query` asks about. */
+export function usersAsked(request: KeyRequest): string[] {
+  const asked = request.body["device_keys"];
+  return isJsonObject(asked) ? Object.keys(asked) : [];
+}
+
+/** With them the library would make pauses of its own, which we could not end when a server is back. */
+function withoutFailures(response: JsonObject): JsonObject {
+  const { failures: _, ...answers } = response;
+  return answers;
+}
+
+/** In milliseconds; zero where the server did not ask for any. */
+function askedWaitMs(error: unknown): number {
+  return error instanceof ServerRefused ? (error.retryAfterMs ?? 0) : 0;
 }

@@ -13,7 +13,8 @@ import { Cancelled } from "../errors.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { readKeyRequest, sendKeyRequest, type KeyRequest } from "./keyRequest.ts";
 import type { Machine } from "./machine.ts";
-import type { MemberDevices } from "./memberDevices.ts";
+import { usersAsked, type MemberDevices } from "./memberDevices.ts";
+import { markAnswered } from "./serverAnswers.ts";
 
 export interface OutgoingRequestsOptions {
   readonly machine: Machine;
@@ -120,6 +121,7 @@ export class OutgoingRequests {
       if (requests.some((request) => request.type === RequestType.KeysUpload && "device_keys" in request.body))
         await Promise.all(await others);
       const queries = requests.filter((request) => request.type === RequestType.KeysQuery);
+      this.options.devices.keepOnly(new Set(queries.flatMap(usersAsked)));
       await Promise.all(queries.map((request) => this.options.devices.query(request)));
     } finally {
       this.running = null;
@@ -145,9 +147,7 @@ export class OutgoingRequests {
   private async send(request: KeyRequest): Promise<void> {
     const { homeserver, machine, signal } = this.options;
     const response = await sendKeyRequest(homeserver, request, { signal, retry: "none" });
-    await machine.use("markRequestAsSent", (olm) =>
-      olm.markRequestAsSent(request.id, request.type, JSON.stringify(response)),
-    );
+    await markAnswered(machine, request, response);
   }
 }
 

@@ -9,22 +9,22 @@
  * shared only after the server's answer; after a kill the library hands the same one out again.
  */
 import {
-  RequestType,
   RoomId as LibraryRoomId,
   UserId as LibraryUserId,
   type ToDeviceRequest,
 } from "@matrix-org/matrix-sdk-crypto-wasm";
-import { ServerUnreachable } from "../errors.ts";
+import { DocketError, ServerUnreachable } from "../errors.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import type { UserId } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import type { EncryptedContent, EncryptionTarget } from "./cryptoEngine.ts";
 import { addressees, readKeyRequest, sendKeyRequest, type Addressee, type KeyRequest } from "./keyRequest.ts";
-import type { Machine } from "./machine.ts";
+import { isCryptoPanic, type Machine } from "./machine.ts";
 import type { MemberDevices } from "./memberDevices.ts";
 import { KeyedMutex } from "./mutex.ts";
 import type { OutgoingRequests } from "./outgoingRequests.ts";
 import { encryptionSettings, type RoomSettings, type Rotation } from "./roomSettings.ts";
+import { markAnswered } from "./serverAnswers.ts";
 import type { SessionClaims } from "./sessionClaims.ts";
 import { WithheldDevices } from "./withheldDevices.ts";
 
@@ -67,7 +67,10 @@ export class RoomEncryption {
 
   /** @throws ServerRefused | ServerUnreachable | Cancelled, before anything is encrypted; CryptoPanicked */
   encrypt(target: EncryptionTarget, type: string, content: JsonObject, signal: AbortSignal): Promise<EncryptedContent> {
-    return this.rooms.run(target.roomId, () => this.encryptInTurn(target, type, content, signal), signal);
+    const encrypt = (): Promise<EncryptedContent> => this.encryptInTurn(target, type, content, signal);
+    return this.rooms.run(target.roomId, encrypt, signal).catch((error: unknown) => {
+      throw error instanceof DocketError || isCryptoPanic(error) ? error : refused(error);
+    });
   }
 
   private async encryptInTurn(
@@ -148,14 +151,22 @@ export class RoomEncryption {
       shares.map(async ({ request, to }) => {
         const response = await sendKeyRequest(homeserver, request, { signal });
         this.withheld.note(roomId, to);
-        // No signal: what the server has taken is marked, or it would be sent again.
-        await machine.use("markRequestAsSent", (olm) =>
-          olm.markRequestAsSent(request.id, RequestType.ToDevice, JSON.stringify(response)),
-        );
+        await markAnswered(machine, request, response);
       }),
     );
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }
+}
+
+/**
+ * What the library refuses comes from outside (the room's ID, what servers answered), so it must not end the bot. The
+ * library's error may quote it, and stays out of the message.
+ */
+function refused(cause: unknown): ServerUnreachable {
+  return new ServerUnreachable(
+    "The crypto library refused to encrypt for the room: its ID or what the homeserver answered about its members is not usable.",
+    { doubtful: false, cause },
+  );
 }
 
 function readShare(share: ToDeviceRequest): Share {

@@ -48,7 +48,6 @@ export function readSessions(keys: readonly RoomKeyInfo[]): SessionRef[] {
   return keys.map((key) => ({ roomId: key.roomId.toString() as RoomId, sessionId: key.sessionId }));
 }
 
-/** The session of a decrypted `m.room_key`. */
 /** The session of a decrypted `m.room_key`; none for any other to-device message. */
 export function readRoomKey(processed: { type: ProcessedToDeviceEventType; rawEvent: string }): SessionRef[] {
   if (processed.type !== ProcessedToDeviceEventType.Decrypted) return [];
@@ -56,6 +55,11 @@ export function readRoomKey(processed: { type: ProcessedToDeviceEventType; rawEv
   if (!isJsonObject(event) || event["type"] !== "m.room_key" || !isJsonObject(event["content"])) return [];
   const { room_id: roomId, session_id: sessionId } = event["content"];
   return typeof roomId === "string" && typeof sessionId === "string" ? [{ roomId: roomId as RoomId, sessionId }] : [];
+}
+
+/** How many to-device messages of a sync could not be decrypted. */
+export function countUndecryptable(processed: readonly { type: ProcessedToDeviceEventType }[]): number {
+  return processed.filter(({ type }) => type === ProcessedToDeviceEventType.UnableToDecrypt).length;
 }
 
 export function distinct(sessions: readonly SessionRef[]): SessionRef[] {

@@ -72,8 +72,9 @@ function addEvent(database: Database, event: RawEvent, receivedAt: number): numb
     )
     .run(event.event_id, event.room_id, JSON.stringify(event), receivedAt, redacted);
   if (event.type === "m.room.redaction") {
-    // Room version 11 moved `redacts` into the content; servers send it in either place.
-    const target = event.content["redacts"] ?? (event as { redacts?: unknown }).redacts;
+    // Room version 11 moved `redacts` into the content. Where both are there, the top level is the server's own word, and the
+    // content, in an older room, is whatever the sender wrote.
+    const target = (event as { redacts?: unknown }).redacts ?? event.content["redacts"];
     if (typeof target === "string") {
       database
         .prepare("UPDATE inbox SET redacted = 1 WHERE event_id = ? AND room_id = ? AND state <> 'settled'")

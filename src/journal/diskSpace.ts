@@ -8,12 +8,23 @@ import { StoreFailed } from "../errors.ts";
  * @throws StoreFailed less than that is free
  */
 export function requireFreeSpace(directory: string, minimumBytes: number): void {
-  const { bavail, bsize } = statfsSync(directory);
-  const free = bavail * bsize;
+  const free = freeBytes(directory);
   if (free >= minimumBytes) return;
   throw new StoreFailed(
     `Only ${mebibytes(free)} MiB are free on the disk of ${directory}; limits.free_disk asks for ${mebibytes(minimumBytes)} MiB. Make room and start again; nothing received was lost.`,
   );
+}
+
+function freeBytes(directory: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(directory);
+    return bavail * bsize;
+  } catch (error) {
+    throw new StoreFailed(
+      `The file system of ${directory} does not answer. Is it still mounted, and the directory still there? Mend that and start again.`,
+      { cause: error },
+    );
+  }
 }
 
 function mebibytes(bytes: number): number {

@@ -89,11 +89,14 @@ export class Inbox {
     return unparked;
   }
 
-  /** Entries that wait for decryption or a handler. */
-  backlog(): number {
-    const count = (state: string): number =>
-      this.database.prepare<{ n: number }>(`SELECT count(*) AS n FROM inbox WHERE state = '${state}'`).get()?.n ?? 0;
-    return count("new") + count("ready");
+  /** Entries that wait for decryption or a handler. @param most counting ends there */
+  backlog(most: number): number {
+    const row = this.database
+      .prepare<{ n: number }>(
+        "SELECT count(*) AS n FROM (SELECT 1 FROM inbox WHERE state = 'new' UNION ALL SELECT 1 FROM inbox WHERE state = 'ready' LIMIT ?)",
+      )
+      .get(most);
+    return row?.n ?? 0;
   }
 
   /** Counts key arrivals: read it before decrypting, hand it to `route`, and no key can slip by between the two. */

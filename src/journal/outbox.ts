@@ -32,14 +32,16 @@ export interface OutboxEntry extends Draft {
   readonly attempts: number;
   /** An earlier attempt may have taken effect. */
   readonly doubtful: boolean;
-  readonly queuedAt: EpochMs;
+  /** When its cause was received. */
+  readonly receivedAt: EpochMs;
 }
 
 export type DropReason = "expired" | "refused" | "not_in_room" | "too_large";
 
 export type SendOutcome =
   | { readonly kind: "sent"; readonly eventId: EventId }
-  | { readonly kind: "dropped"; readonly reason: DropReason }
+  /** `doubtful`: it may have arrived all the same. */
+  | { readonly kind: "dropped"; readonly reason: DropReason; readonly doubtful: boolean }
   | { readonly kind: "retry"; readonly notBefore: EpochMs; readonly doubtful: boolean };
 
 interface OutboxRow {
@@ -55,7 +57,7 @@ interface OutboxRow {
   expires_at: number;
   attempts: number;
   doubtful: number;
-  queued_at: number;
+  cause_received_at: number;
 }
 
 export class Outbox {
@@ -102,30 +104,63 @@ export class Outbox {
     return this.nudge.wait(signal, maxWaitMs);
   }
 
-  /** Pending entries of a lane whose time has come, earliest end first; leased. */
-  async claim(lane: Lane, want: { max: number; leaseMs: number }): Promise<readonly OutboxEntry[]> {
+  /**
+   * Pending entries of a lane whose time has come, earliest end first, fair between rooms; leased.
+   * @param want.busy the room of each entry that is being sent
+   * @param want.perRoom how many of one room may be sent at once
+   */
+  async claim(
+    lane: Lane,
+    want: { max: number; perRoom: number; busy: readonly RoomId[]; leaseMs: number },
+  ): Promise<readonly OutboxEntry[]> {
     const now = this.clock.now();
     return this.database.transaction(() => {
-      const rows = this.database
-        .prepare<OutboxRow>(
-          `SELECT id, cause_event_id, purpose, lane, room_id, type, content, must_encrypt, txn_id, expires_at, attempts, doubtful, queued_at
-           FROM outbox WHERE state = 'pending' AND lane = ? AND not_before <= ? AND lease_until < ? ORDER BY expires_at, id LIMIT ?`,
-        )
-        .all(lane, now, now, want.max);
-      for (const row of rows)
-        this.database.prepare("UPDATE outbox SET lease_until = ? WHERE id = ?").run(now + want.leaseMs, row.id);
-      return rows.map(toEntry);
+      const due = this.roomsWithPending(lane).flatMap((roomId) => {
+        const free = want.perRoom - want.busy.filter((busy) => busy === roomId).length;
+        return free <= 0 ? [] : this.dueIn(lane, roomId, free, now);
+      });
+      due.sort((a, b) => a.expires_at - b.expires_at || a.id - b.id);
+      const taken = due.slice(0, want.max);
+      const lease = this.database.prepare("UPDATE outbox SET lease_until = ? WHERE id = ?");
+      for (const row of taken) lease.run(now + want.leaseMs, row.id);
+      return taken.map(toEntry);
     });
   }
 
-  /** When the next entry that waits may be tried; null where none waits. */
+  /** When the next entry that nobody sends may be tried; null where none waits. */
   nextAttemptAt(lane: Lane): EpochMs | null {
     const row = this.database
-      .prepare<{ at: number | null }>(
-        "SELECT min(max(not_before, lease_until)) AS at FROM outbox WHERE state = 'pending' AND lane = ?",
+      .prepare<{ not_before: number }>(
+        "SELECT not_before FROM outbox WHERE state = 'pending' AND lease_until = 0 AND lane = ? ORDER BY not_before LIMIT 1",
       )
       .get(lane);
-    return row?.at ?? null;
+    return row?.not_before ?? null;
+  }
+
+  /** Walks the index from room to room: cost grows with the rooms that wait, not with the answers. */
+  private roomsWithPending(lane: Lane): readonly RoomId[] {
+    return this.database
+      .prepare<{ room: RoomId }>(
+        `WITH RECURSIVE heads (room) AS (
+           SELECT min(room_id) FROM outbox WHERE state = 'pending' AND lane = ?
+           UNION ALL
+           SELECT (SELECT min(room_id) FROM outbox WHERE state = 'pending' AND lane = ? AND room_id > heads.room)
+           FROM heads WHERE heads.room IS NOT NULL
+         ) SELECT room FROM heads WHERE room IS NOT NULL`,
+      )
+      .all(lane, lane)
+      .map((row) => row.room);
+  }
+
+  private dueIn(lane: Lane, roomId: RoomId, max: number, now: EpochMs): readonly OutboxRow[] {
+    return this.database
+      .prepare<OutboxRow>(
+        `SELECT id, cause_event_id, purpose, lane, room_id, type, content, must_encrypt, txn_id, expires_at, attempts, doubtful,
+           coalesce((SELECT received_at FROM inbox WHERE inbox.event_id = cause_event_id), queued_at) AS cause_received_at
+         FROM outbox WHERE state = 'pending' AND lane = ? AND room_id = ? AND not_before <= ? AND lease_until < ?
+         ORDER BY expires_at, id LIMIT ?`,
+      )
+      .all(lane, roomId, now, now, max);
   }
 
   async finish(entry: OutboxEntry, outcome: SendOutcome): Promise<void> {
@@ -189,6 +224,6 @@ function toEntry(row: OutboxRow): OutboxEntry {
     expiresAt: row.expires_at,
     attempts: row.attempts,
     doubtful: row.doubtful === 1,
-    queuedAt: row.queued_at,
+    receivedAt: row.cause_received_at,
   };
 }

@@ -7,7 +7,7 @@ import type { RoomId } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
 import { ENTRY_COLUMNS, type InboxRow } from "./inboxEntry.ts";
 
-type ReadyRow = InboxRow & { ordered: number; lease_until: number };
+type ReadyRow = InboxRow & { lease_until: number };
 
 /** Call inside a transaction: marks what it returns as leased. */
 export function claimReady(
@@ -17,7 +17,7 @@ export function claimReady(
 ): InboxRow[] {
   if (want.max <= 0) return [];
   const candidates = readyRooms(database).flatMap((roomId) => candidatesOf(database, roomId, want.perRoom, now));
-  candidates.sort((a, b) => a.deadline - b.deadline || a.seq - b.seq);
+  candidates.sort(byDeadline);
   return lease(database, candidates.slice(0, want.max), now + want.leaseMs);
 }
 
@@ -45,7 +45,7 @@ function readyRooms(database: Database): readonly RoomId[] {
     .map((row) => row.room);
 }
 
-function candidatesOf(database: Database, roomId: RoomId, perRoom: number, now: EpochMs): readonly ReadyRow[] {
+function candidatesOf(database: Database, roomId: RoomId, perRoom: number, now: EpochMs): readonly InboxRow[] {
   const working =
     database
       .prepare<{ n: number }>(
@@ -54,30 +54,28 @@ function candidatesOf(database: Database, roomId: RoomId, perRoom: number, now: 
       .get(roomId, now)?.n ?? 0;
   const free = perRoom - working;
   if (free <= 0) return [];
-  const rows = database
+  // Ordered ones go by arrival, one at a time, even if a later one has less time: that is what ordered means. They must not
+  // stand in the way of the others.
+  const head = database
     .prepare<ReadyRow>(
-      `SELECT ${ENTRY_COLUMNS}, ordered, lease_until FROM inbox
-       WHERE state = 'ready' AND room_id = ? AND lease_until < ? ORDER BY deadline, seq LIMIT ?`,
+      `SELECT ${ENTRY_COLUMNS}, lease_until FROM inbox WHERE state = 'ready' AND ordered = 1 AND room_id = ? ORDER BY seq LIMIT 1`,
+    )
+    .get(roomId);
+  const others = database
+    .prepare<InboxRow>(
+      `SELECT ${ENTRY_COLUMNS} FROM inbox
+       WHERE state = 'ready' AND room_id = ? AND ordered = 0 AND lease_until < ? ORDER BY deadline, seq LIMIT ?`,
     )
     .all(roomId, now, free);
-  return rows.flatMap((row) => {
-    if (row.ordered === 0) return [row];
-    // The one that arrived first goes first, even if a later one has less time: that is what ordered means.
-    const head = database
-      .prepare<ReadyRow>(
-        `SELECT ${ENTRY_COLUMNS}, ordered, lease_until FROM inbox WHERE state = 'ready' AND ordered = 1 AND room_id = ? ORDER BY seq LIMIT 1`,
-      )
-      .get(roomId);
-    return head !== undefined &&
-      head.lease_until < now &&
-      (head.seq === row.seq || !rows.some((other) => other.seq === head.seq))
-      ? [head]
-      : [];
-  });
+  const candidates = head !== undefined && head.lease_until < now ? [head, ...others] : others;
+  return candidates.sort(byDeadline).slice(0, free);
+}
+
+function byDeadline(a: InboxRow, b: InboxRow): number {
+  return a.deadline - b.deadline || a.seq - b.seq;
 }
 
 function lease(database: Database, rows: readonly InboxRow[], until: EpochMs): InboxRow[] {
-  const taken = new Map(rows.map((row) => [row.seq, row]));
-  for (const seq of taken.keys()) database.prepare("UPDATE inbox SET lease_until = ? WHERE seq = ?").run(until, seq);
-  return [...taken.values()];
+  for (const { seq } of rows) database.prepare("UPDATE inbox SET lease_until = ? WHERE seq = ?").run(until, seq);
+  return [...rows];
 }

@@ -12,8 +12,6 @@ export interface RoomView {
   readonly id: RoomId;
   /** Our own. */
   readonly membership: "join" | "leave";
-  /** False until the server has sent the room's whole state: nothing may be sent into it before. */
-  readonly stateKnown: boolean;
   /** True for good once it was seen encrypted. */
   readonly everEncrypted: boolean;
   /** Content of `m.room.encryption`, the strictest seen; empty where none was. */
@@ -25,7 +23,6 @@ export interface RoomView {
 interface RoomRow {
   room_id: RoomId;
   membership: "join" | "leave";
-  state_known: number;
   ever_encrypted: number;
   encryption: string;
   history_visibility: string;
@@ -49,7 +46,6 @@ export class RoomStates {
     return {
       id: row.room_id,
       membership: row.membership,
-      stateKnown: row.state_known === 1,
       everEncrypted: row.ever_encrypted === 1,
       encryption: JSON.parse(row.encryption) as JsonObject,
       historyVisibility: row.history_visibility,
@@ -82,8 +78,7 @@ export class RoomStates {
     if (rejoined) this.database.prepare("DELETE FROM members WHERE room_id = ?").run(update.roomId);
     const room = {
       membership: update.membership,
-      stateKnown: update.membership === "join" && (before?.membership === "join" ? before.stateKnown : true),
-      everEncrypted: before?.everEncrypted ?? false,
+      everEncrypted: (before?.everEncrypted ?? false) || update.encryptionSeen,
       encryption: before?.encryption ?? {},
       historyVisibility: rejoined ? "shared" : (before?.historyVisibility ?? "shared"),
       joinRule: rejoined ? "invite" : (before?.joinRule ?? "invite"),
@@ -102,22 +97,22 @@ export class RoomStates {
     // Encryption counts wherever it is seen, also in a timeline that is not the current state.
     for (const event of [...update.state, ...update.timeline]) {
       if (event.type !== "m.room.encryption" || event.state_key !== "") continue;
-      room.encryption = room.everEncrypted ? stricter(room.encryption, event.content) : event.content;
+      const known = Object.keys(room.encryption).length > 0;
+      room.encryption = known ? stricter(room.encryption, event.content) : event.content;
       room.everEncrypted = true;
     }
     if (update.membership === "leave") this.setMember(update.roomId, ownUser, "leave");
     this.database
       .prepare(
-        `INSERT INTO rooms (room_id, membership, state_known, ever_encrypted, encryption, history_visibility, join_rule)
-         VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (room_id) DO UPDATE SET membership = excluded.membership, state_known = excluded.state_known,
+        `INSERT INTO rooms (room_id, membership, ever_encrypted, encryption, history_visibility, join_rule)
+         VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (room_id) DO UPDATE SET membership = excluded.membership,
            ever_encrypted = excluded.ever_encrypted, encryption = excluded.encryption,
            history_visibility = excluded.history_visibility, join_rule = excluded.join_rule`,
       )
       .run(
         update.roomId,
         room.membership,
-        Number(room.stateKnown),
         Number(room.everEncrypted),
         JSON.stringify(room.encryption),
         room.historyVisibility,

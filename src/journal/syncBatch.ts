@@ -26,6 +26,8 @@ export interface RoomUpdate {
   readonly state: readonly RawEvent[];
   readonly stateIs: "before_timeline" | "after_timeline";
   readonly timeline: readonly RawEvent[];
+  /** Among what was set aside as malformed there was an `m.room.encryption`: the room is encrypted all the same. */
+  readonly encryptionSeen: boolean;
   /** The server left events out before the timeline; page backwards from `prevBatch`. */
   readonly limited: boolean;
   readonly prevBatch: string | null;

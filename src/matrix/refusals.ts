@@ -81,11 +81,14 @@ export function unreachable(request: RequestName, error: unknown): ServerUnreach
   );
 }
 
+/** A server that asks for more is asked again after this: a wrong number must not silence the bot for years. */
+const LONGEST_ASKED_WAIT_MS = 60 * 60 * 1000;
+
 /**
  * How long the server asks us to wait: `retry_after_ms` in the body (deprecated but common), `Retry-After` in seconds or as a
  * date (spec, "Rate limiting"; RFC 9110 section 10.2.3). Where both are there the longer one counts: that obeys both.
  * @param nowMs the local wall clock; a `Date` header of the server is used instead where it came with a date
- * @returns milliseconds, never negative; null where nothing (readable) is asked
+ * @returns whole milliseconds, from 0 to an hour; null where nothing (readable) is asked
  */
 export function askedWaitMs(reply: RefusedReply, nowMs: number): number | null {
   const waits: number[] = [];
@@ -99,7 +102,7 @@ export function askedWaitMs(reply: RefusedReply, nowMs: number): number | null {
     const until = Date.parse(header);
     if (!Number.isNaN(until)) waits.push(Math.max(0, until - (Number.isNaN(serverNow) ? nowMs : serverNow)));
   }
-  return waits.length === 0 ? null : Math.max(...waits);
+  return waits.length === 0 ? null : Math.min(Math.max(...waits), LONGEST_ASKED_WAIT_MS);
 }
 
 function errcodeOf(body: unknown): string | null {

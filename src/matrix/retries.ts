@@ -1,5 +1,5 @@
 /**
- * Which failures are worth another attempt, and when: one pure function for the client, the sync loop and the jobs.
+ * Which failures are worth another attempt, and when: for the client, the sync loop and the jobs. Pure.
  * A server that names a wait is obeyed: never asked again earlier.
  */
 import { ServerRefused, ServerUnreachable } from "../errors.ts";
@@ -50,6 +50,23 @@ export function nextAttemptIn(
   const waitMs = askedMs ?? backoffMs(soFar.attempts, soFar.random, limits);
   return soFar.elapsedMs + waitMs > limits.maxTotalMs ? null : waitMs;
 }
+
+/**
+ * For those who own their attempts: as long as the server asks, else longer with each failure.
+ * @param failures so far, this one included
+ * @returns whole milliseconds
+ */
+export function pauseAfter(
+  error: unknown,
+  failures: number,
+  pace: Pick<RetryLimits, "baseMs" | "maxBackoffMs">,
+): number {
+  const askedMs = error instanceof ServerRefused ? error.retryAfterMs : null;
+  return askedMs ?? backoffMs(failures, NO_JITTER, pace);
+}
+
+/** One bot is no herd. */
+const NO_JITTER = 1;
 
 /**
  * Exponential backoff with jitter: between half and all of `baseMs * 2^(attempts - 1)`, at most `maxBackoffMs`.

@@ -8,13 +8,14 @@ import type { Inbox, Route } from "../journal/inbox.ts";
 import type { InboxEntry } from "../journal/inboxEntry.ts";
 import type { MessageIndexes } from "../journal/messageIndexes.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
+import { WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
+import type { Decision } from "../protocol/decision.ts";
 import type { EventId } from "../protocol/ids.ts";
 import type { Judge } from "./judge.ts";
 import { openEvent, type OpenedEvent } from "./openEvent.ts";
 import type { Recordable, Recorder } from "./recorder.ts";
-import { Stage } from "./stage.ts";
 
 export interface DecryptorPorts {
   readonly inbox: Inbox;
@@ -35,8 +36,9 @@ export interface DecryptorPorts {
 const BATCH = 50;
 const POLL_MS = 1_000;
 const GIVE_UP_EVERY_MS = 10_000;
+const GIVE_UP_BATCH = 1_000;
 
-export class Decryptor extends Stage {
+export class Decryptor extends WorkLoop {
   private readonly ports: DecryptorPorts;
   private nextGiveUpAt = 0;
 
@@ -91,6 +93,7 @@ export class Decryptor extends Stage {
   private decide({ entry, opened, replayOf }: Recordable): Route {
     if (opened.kind === "undecryptable") return this.park(entry, opened);
     const decision = this.ports.judge.judge(entry, opened, replayOf !== null);
+    this.countForeignDevice(decision, opened);
     if (decision.kind === "ignore") return this.settle(entry, "no_answer", decision.reason, null, []);
     if (decision.kind === "answer") {
       const draft = this.ports.judge.draft(entry, opened, decision);
@@ -103,6 +106,18 @@ export class Decryptor extends Stage {
       expiresAt: request?.expiresAt ?? null,
       ordered: this.ports.judge.handlerOf(opened)?.ordered ?? false,
     };
+  }
+
+  /** The request names a device other than the one that encrypted it: decided all the same, recorded, and counted. */
+  private countForeignDevice(decision: Decision, opened: OpenedEvent): void {
+    const named =
+      decision.kind === "handle"
+        ? decision.request?.fromDevice
+        : decision.kind === "answer"
+          ? decision.fromDevice
+          : null;
+    if (opened.encryptedAs === null || typeof named !== "string" || named === opened.trust.deviceId) return;
+    this.ports.metrics.foreignDevices.inc();
   }
 
   private park(entry: InboxEntry, { reason, sessionId }: Undecryptable): Route {
@@ -134,7 +149,9 @@ export class Decryptor extends Stage {
     if (now < this.nextGiveUpAt) return;
     this.nextGiveUpAt = now + GIVE_UP_EVERY_MS;
     const { waitMs, max } = this.ports.parking;
-    const given = await this.ports.inbox.giveUpParked({ before: now - waitMs, keep: max, max: 1_000 });
+    const given = await this.ports.inbox.giveUpParked({ before: now - waitMs, keep: max, max: GIVE_UP_BATCH });
+    // There may be more: the limit is one.
+    if (given.length === GIVE_UP_BATCH) this.nextGiveUpAt = now;
     for (const { roomId, eventId, reason } of given) {
       this.ports.metrics.decisions.inc({ decision: "given_up", reason });
       this.ports.log.warn(

@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import { requireFreeSpace } from "../journal/diskSpace.ts";
 import type { Inbox } from "../journal/inbox.ts";
 import type { Outbox } from "../journal/outbox.ts";
-import { Stage } from "./stage.ts";
+import { WorkLoop } from "../lifecycle.ts";
 
 export interface HousekeepingPorts {
   readonly inbox: Inbox;
@@ -17,10 +17,12 @@ export interface HousekeepingPorts {
 }
 
 const EVERY_MS = 10_000;
+/** The inbox keeps event IDs this much longer than bodies, and answers stay with them. */
+const DAY_MS = 24 * 60 * 60 * 1000;
 /** Rows in one transaction: small enough that the pipeline does not notice. */
 const BATCH = 500;
 
-export class Housekeeping extends Stage {
+export class Housekeeping extends WorkLoop {
   private readonly ports: HousekeepingPorts;
 
   constructor(ports: HousekeepingPorts) {
@@ -32,7 +34,7 @@ export class Housekeeping extends Stage {
     const { inbox, outbox, clock, directory, freeDiskBytes, settledRowsMs } = this.ports;
     requireFreeSpace(directory, freeDiskBytes);
     const before = clock.now() - settledRowsMs;
-    const cleaned = (await inbox.clean(before, BATCH)) + (await outbox.clean(before, BATCH));
+    const cleaned = (await inbox.clean(before, BATCH)) + (await outbox.clean(before - DAY_MS, BATCH));
     // Between two batches others may work.
     await clock.sleep(0);
     return cleaned >= BATCH;

@@ -49,12 +49,12 @@ export class Intake implements SyncReceiver {
 
   /** A full inbox holds the sync back: the homeserver keeps what is not asked for. */
   async ready(signal: AbortSignal): Promise<void> {
-    let backlog = this.inbox.backlog();
+    let backlog = this.inbox.backlog(this.limit);
     if (backlog < this.limit) return;
-    this.log.warn({ backlog, limit: this.limit }, "the inbox is full; syncing waits until it has room");
+    this.log.warn({ limit: this.limit }, "the inbox is full; syncing waits until it has room");
     while (backlog >= this.limit && !signal.aborted) {
       await this.clock.sleep(FULL_POLL_MS, signal);
-      backlog = this.inbox.backlog();
+      backlog = this.inbox.backlog(this.limit);
     }
   }
 

@@ -38,7 +38,8 @@ export class Recorder {
     await this.record.append(selected.map(toRecord));
     for (const event of events) {
       const { entry, opened, replayOf } = event;
-      if (opened.kind !== "clear" || !this.record.lacksText(entry.event.event_id)) continue;
+      if (opened.kind !== "clear" || !this.selects(opened.type) || !this.record.lacksText(entry.event.event_id))
+        continue;
       await this.record.amend(entry.event.event_id, toRecord(event).clear, replayOf);
     }
   }

@@ -5,15 +5,16 @@
  */
 import { timerDelay, type Clock } from "../clock.ts";
 import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
-import { Cancelled, ServerRefused, ServerUnreachable } from "../errors.ts";
-import type { Outbox, OutboxEntry, SendOutcome } from "../journal/outbox.ts";
+import { Cancelled, CryptoPanicked, DocketError, ServerRefused, ServerUnreachable, StoreFailed } from "../errors.ts";
+import type { DropReason, Outbox, OutboxEntry, SendOutcome } from "../journal/outbox.ts";
 import type { RoomStates, RoomView } from "../journal/roomStates.ts";
-import { supervise } from "../lifecycle.ts";
+import { supervise, WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver, OutgoingEvent } from "../matrix/homeserver.ts";
 import type { Metrics } from "../metrics.ts";
+import { pauseAfter } from "../matrix/retries.ts";
 import { lastMomentToStart } from "../protocol/decision.ts";
-import { Stage } from "./stage.ts";
+import type { RoomId } from "../protocol/ids.ts";
 
 export interface SenderPorts {
   readonly outbox: Outbox;
@@ -24,22 +25,30 @@ export interface SenderPorts {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly onFailure: (error: unknown) => void;
+  /** How long answers may still go out when the bot stops, in milliseconds. */
+  readonly drainMs: number;
   /** No attempt starts later than this before the end of the lifetime, in milliseconds. */
   readonly sendMarginMs: number;
 }
 
 const LANE = "response";
-const IN_FLIGHT = 8;
+const IN_FLIGHT = 16;
+/** Of those for one room: a room whose members' servers are slow must not hold up the others. */
+const IN_FLIGHT_PER_ROOM = 4;
 const POLL_MS = 1_000;
+const DRAIN_POLL_MS = 50;
 const LEASE_MS = 10 * 60_000;
 /** How soon a room is looked at again whose state is not known yet, in milliseconds. */
 const UNKNOWN_ROOM_MS = 250;
-const FIRST_BACKOFF_MS = 250;
-const LONGEST_BACKOFF_MS = 10_000;
+const PACE = { baseMs: 250, maxBackoffMs: 10_000 };
+/** Statuses of a homeserver that say something about this answer, and will say it again. */
+const FINAL_STATUSES: ReadonlySet<number> = new Set([403, 413]);
+/** Statuses that say nothing about it even with an errcode. */
+const PASSING_STATUSES: ReadonlySet<number> = new Set([401, 408]);
 
-export class Sender extends Stage {
+export class Sender extends WorkLoop {
   private readonly ports: SenderPorts;
-  private readonly inFlight = new Set<Promise<void>>();
+  private readonly inFlight = new Map<Promise<void>, RoomId>();
   /** The server told us to wait: its limit is for the account, so the whole lane waits. */
   private pausedUntil = 0;
 
@@ -48,20 +57,28 @@ export class Sender extends Stage {
     this.ports = ports;
   }
 
+  /** What the last handlers answered still goes out, for a bounded time. */
   override async stop(): Promise<void> {
+    const { clock, drainMs } = this.ports;
+    const end = clock.now() + drainMs;
+    while (clock.now() < end && (this.inFlight.size > 0 || this.isDue())) {
+      await Promise.race([...this.inFlight.keys(), clock.sleep(Math.min(DRAIN_POLL_MS, end - clock.now()))]);
+    }
     await super.stop();
-    await Promise.all(this.inFlight);
+    await Promise.all(this.inFlight.keys());
   }
 
   protected async work(): Promise<boolean> {
-    if (this.pausedUntil > this.ports.clock.now()) return false;
-    const entries = await this.ports.outbox.claim(LANE, { max: IN_FLIGHT - this.inFlight.size, leaseMs: LEASE_MS });
+    const max = IN_FLIGHT - this.inFlight.size;
+    if (max <= 0 || this.pausedUntil > this.ports.clock.now()) return false;
+    const busy = [...this.inFlight.values()];
+    const entries = await this.ports.outbox.claim(LANE, { max, perRoom: IN_FLIGHT_PER_ROOM, busy, leaseMs: LEASE_MS });
     for (const entry of entries) {
       const done = supervise(this.deliver(entry), (error) => this.fail(error)).then(() => {
         this.inFlight.delete(done);
         this.ports.outbox.announce();
       });
-      this.inFlight.add(done);
+      this.inFlight.set(done, entry.roomId);
     }
     return entries.length > 0;
   }
@@ -69,8 +86,15 @@ export class Sender extends Stage {
   protected rest(): Promise<void> {
     const now = this.ports.clock.now();
     const next = this.ports.outbox.nextAttemptAt(LANE);
-    const waitMs = Math.max(next === null ? POLL_MS : next - now, this.pausedUntil - now, 1);
-    return this.ports.outbox.changed(this.signal, Math.min(waitMs, POLL_MS));
+    // What is due and was not claimed waits for a delivery to end, and that nudges.
+    const waitMs = next === null || next <= now ? POLL_MS : next - now;
+    return this.ports.outbox.changed(this.signal, Math.min(Math.max(waitMs, this.pausedUntil - now), POLL_MS));
+  }
+
+  private isDue(): boolean {
+    const now = this.ports.clock.now();
+    const next = this.ports.outbox.nextAttemptAt(LANE);
+    return next !== null && next <= now && this.pausedUntil <= now;
   }
 
   private async deliver(entry: OutboxEntry): Promise<void> {
@@ -78,14 +102,15 @@ export class Sender extends Stage {
     if (outcome === null) return this.ports.outbox.release(entry);
     await this.ports.outbox.finish(entry, outcome);
     if (outcome.kind === "retry") return;
-    const ms = this.ports.clock.now() - entry.queuedAt;
+    const ms = this.ports.clock.now() - entry.receivedAt;
     const fields = { roomId: entry.roomId, eventId: entry.causeEventId, lane: entry.lane, ms };
     this.ports.metrics.sends.inc({ lane: entry.lane, outcome: outcome.kind === "sent" ? "sent" : outcome.reason });
     if (outcome.kind === "sent") {
       this.ports.metrics.answerSeconds.observe(ms / 1000);
       this.ports.log.info({ ...fields, answerId: outcome.eventId, attempts: entry.attempts + 1 }, "answer sent");
     } else {
-      this.ports.log.warn({ ...fields, reason: outcome.reason, attempts: entry.attempts + 1 }, "answer dropped");
+      const { reason, doubtful } = outcome;
+      this.ports.log.warn({ ...fields, reason, doubtful, attempts: entry.attempts + 1 }, "answer dropped");
     }
   }
 
@@ -93,11 +118,12 @@ export class Sender extends Stage {
   private async attempt(entry: OutboxEntry): Promise<SendOutcome | null> {
     const { clock, homeserver, rooms } = this.ports;
     const lastMoment = lastMomentToStart(entry.expiresAt, this.ports.sendMarginMs);
-    if (clock.now() > lastMoment) return { kind: "dropped", reason: "expired" };
+    const dropped = (reason: DropReason): SendOutcome => ({ kind: "dropped", reason, doubtful: entry.doubtful });
+    if (clock.now() > lastMoment) return dropped("expired");
     const room = rooms.view(entry.roomId);
-    if (room !== null && room.membership !== "join") return { kind: "dropped", reason: "not_in_room" };
-    if (room === null || !room.stateKnown)
-      return { kind: "retry", notBefore: clock.now() + UNKNOWN_ROOM_MS, doubtful: false };
+    if (room !== null && room.membership !== "join") return dropped("not_in_room");
+    // Nothing is guessed about a room: not even whether it is encrypted.
+    if (room === null) return { kind: "retry", notBefore: clock.now() + UNKNOWN_ROOM_MS, doubtful: false };
 
     const lifetime = new AbortController();
     const timer = setTimeout(() => lifetime.abort(), timerDelay(entry.expiresAt - clock.now()));
@@ -106,7 +132,7 @@ export class Sender extends Stage {
     try {
       const event = await this.prepare(entry, room, signal);
       if (event === null) return { kind: "retry", notBefore: clock.now(), doubtful: false };
-      if (clock.now() > lastMoment) return { kind: "dropped", reason: "expired" };
+      if (clock.now() > lastMoment) return dropped("expired");
       sending = true;
       return { kind: "sent", eventId: await homeserver.send(event, entry.txnId, signal) };
     } catch (error) {
@@ -147,32 +173,44 @@ export class Sender extends Stage {
     entry: OutboxEntry,
     at: { expired: boolean; sending: boolean },
   ): SendOutcome | null {
-    const now = this.ports.clock.now();
-    if (error instanceof Cancelled) return at.expired ? { kind: "dropped", reason: "expired" } : null;
+    const { clock, log } = this.ports;
+    if (error instanceof StoreFailed || error instanceof CryptoPanicked) throw error;
     if (error instanceof ServerRefused && error.tokenRefused) throw error;
-    if (error instanceof ServerRefused && !error.retryable) {
-      // A refusal of a key request says nothing about the answer: it is tried again while it has time.
-      if (at.sending) return { kind: "dropped", reason: error.errcode === "M_TOO_LARGE" ? "too_large" : "refused" };
-    } else if (!(error instanceof ServerRefused) && !(error instanceof ServerUnreachable)) {
-      throw error;
+    if (error instanceof Cancelled) {
+      return at.expired ? { kind: "dropped", reason: "expired", doubtful: entry.doubtful || at.sending } : null;
     }
-    const backoffMs = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(entry.attempts, 10), LONGEST_BACKOFF_MS);
-    const waitMs = error instanceof ServerRefused ? (error.retryAfterMs ?? backoffMs) : backoffMs;
-    if (error instanceof ServerRefused && error.status === 429)
-      this.pausedUntil = Math.max(this.pausedUntil, now + waitMs);
-    const doubtful =
-      at.sending &&
-      (error instanceof ServerUnreachable ? error.doubtful : error instanceof ServerRefused && error.status >= 500);
-    this.ports.log.warn(
+    // A refusal of a key request says nothing about the answer.
+    if (at.sending && error instanceof ServerRefused && isFinal(error)) {
+      return { kind: "dropped", reason: error.errcode === "M_TOO_LARGE" ? "too_large" : "refused", doubtful: false };
+    }
+    const waitMs = pauseAfter(error, entry.attempts + 1, PACE);
+    const notBefore = clock.now() + waitMs;
+    // Messages have a limit of their own, for the account: all answers wait. One for key requests delays this answer alone.
+    if (at.sending && error instanceof ServerRefused && error.status === 429) {
+      this.pausedUntil = Math.max(this.pausedUntil, notBefore);
+    }
+    const doubtful = at.sending && (error instanceof ServerRefused ? error.status >= 500 : isDoubtful(error));
+    log.warn(
       {
         roomId: entry.roomId,
         eventId: entry.causeEventId,
-        code: error instanceof ServerRefused ? "SERVER_REFUSED" : "SERVER_UNREACHABLE",
+        // Anything else is a bug, which must cost this answer at most: the next start would meet it again.
+        code: error instanceof DocketError ? error.code : "BUG",
         waitMs,
-        problem: (error as Error).message,
+        problem: error instanceof DocketError ? error.message : undefined,
       },
       "the answer could not be sent; trying again while it has time",
     );
-    return { kind: "retry", notBefore: now + waitMs, doubtful };
+    return { kind: "retry", notBefore, doubtful };
   }
+}
+
+/** Whether repeating can't help. Without an errcode a proxy has answered, or a server that redirects, not the homeserver. */
+function isFinal(error: ServerRefused): boolean {
+  if (error.retryable || error.status < 400) return false;
+  return FINAL_STATUSES.has(error.status) || (error.errcode !== null && !PASSING_STATUSES.has(error.status));
+}
+
+function isDoubtful(error: unknown): boolean {
+  return !(error instanceof ServerUnreachable) || error.doubtful;
 }

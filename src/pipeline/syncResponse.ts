@@ -41,13 +41,16 @@ function read(response: unknown, ownUser: UserId): SyncContents {
   if (typeof nextBatch !== "string" || nextBatch === "") throw new BrokenFrame("next_batch is not a string");
   const rooms = section(response, "rooms");
   const malformed: MalformedEvent[] = [];
-  const updates: RoomUpdate[] = [];
-  for (const membership of ["join", "leave"] as const) {
-    for (const [roomId, room] of entries(rooms, membership)) {
-      updates.push(readRoom(roomId as RoomId, membership, room, malformed));
-    }
-  }
-  const invites = entries(rooms, "invite").flatMap(([roomId, room]) => readInvite(roomId as RoomId, room, ownUser));
+  const roomsIn = (key: "join" | "leave" | "invite"): [RoomId, JsonObject][] =>
+    entries(rooms, key).flatMap(([roomId, room]) => {
+      if (isRoomId(roomId)) return [[roomId, room]];
+      malformed.push({ roomId: null, raw: keepable(room), problem: `a room in ${key} has an ID that is none` });
+      return [];
+    });
+  const updates = (["join", "leave"] as const).flatMap((membership) =>
+    roomsIn(membership).map(([roomId, room]) => readRoom(roomId, membership, room, malformed)),
+  );
+  const invites = roomsIn("invite").flatMap(([roomId, room]) => readInvite(roomId, room, ownUser, malformed));
   return {
     nextBatch: nextBatch as SyncToken,
     crypto: readCrypto(response, malformed),
@@ -65,33 +68,39 @@ function readRoom(
 ): RoomUpdate {
   const timeline = section(room, "timeline");
   const after = room["state_after"] ?? room["org.matrix.msc4222.state_after"];
+  let encryptionSeen = false;
   const decode = (values: readonly JsonValue[]): RawEvent[] =>
     values.flatMap((value) => {
       const decoded = decodeEvent(value, roomId);
       if (decoded.ok) return [decoded.event];
       malformed.push({ roomId, raw: decoded.keep, problem: decoded.problem });
+      encryptionSeen ||= isJsonObject(value) && value["type"] === "m.room.encryption";
       return [];
     });
+  const state = decode(list(after === undefined ? section(room, "state") : (after as JsonValue), "events"));
+  const events = decode(list(timeline, "events"));
   const prevBatch = timeline["prev_batch"];
   return {
     roomId,
     membership,
-    state: decode(list(after === undefined ? section(room, "state") : (after as JsonValue), "events")),
+    state,
     stateIs: after === undefined ? "before_timeline" : "after_timeline",
-    timeline: decode(list(timeline, "events")),
+    timeline: events,
+    encryptionSeen,
     limited: timeline["limited"] === true,
     prevBatch: typeof prevBatch === "string" ? prevBatch : null,
   };
 }
 
 /** Who invited us stands in our own member event among the stripped state; without it nobody can be held to the policy. */
-function readInvite(roomId: RoomId, room: JsonObject, ownUser: UserId): Invite[] {
+function readInvite(roomId: RoomId, room: JsonObject, ownUser: UserId, malformed: MalformedEvent[]): Invite[] {
   for (const event of list(section(room, "invite_state"), "events")) {
     if (!isJsonObject(event)) continue;
     const { type, state_key, sender, content } = event;
     if (type !== "m.room.member" || state_key !== ownUser || typeof sender !== "string") continue;
     if (isJsonObject(content) && content["membership"] === "invite") return [{ roomId, inviter: sender as UserId }];
   }
+  malformed.push({ roomId, raw: keepable(room), problem: "the invitation does not say who sent it" });
   return [];
 }
 
@@ -103,7 +112,7 @@ function readCrypto(response: JsonObject, malformed: MalformedEvent[]): CryptoCh
   return {
     toDevice: list(section(response, "to_device"), "events").filter((message) => {
       const problem = isTooDeep(message) ? tooDeepProblem : isJsonObject(message) ? null : "it is not an object";
-      if (problem !== null) malformed.push({ roomId: null, raw: problem === tooDeepProblem ? null : message, problem });
+      if (problem !== null) malformed.push({ roomId: null, raw: keepable(message), problem });
       return problem === null;
     }) as JsonObject[],
     changedUsers: strings(list(lists, "changed")),
@@ -115,6 +124,16 @@ function readCrypto(response: JsonObject, malformed: MalformedEvent[]): CryptoCh
     ),
     unusedFallbackKeyTypes: Array.isArray(fallback) ? strings(fallback as readonly JsonValue[]) : undefined,
   };
+}
+
+/** Client-server API, appendix "Room IDs": `!`, then anything opaque; a server part since gone in room version 12. */
+function isRoomId(id: string): id is RoomId {
+  return /^![^\p{Cc}\s]{1,254}$/u.test(id) && id.isWellFormed();
+}
+
+/** What of a broken part can be written down. */
+function keepable(value: JsonValue): JsonValue {
+  return isTooDeep(value) ? null : value;
 }
 
 function section(parent: JsonObject, key: string): JsonObject {

@@ -11,14 +11,13 @@ import type { Decision, Inbox } from "../journal/inbox.ts";
 import type { InboxEntry } from "../journal/inboxEntry.ts";
 import type { Draft } from "../journal/outbox.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
-import { supervise } from "../lifecycle.ts";
+import { supervise, WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import { timedOutText, type PendingRequest } from "../protocol/decision.ts";
 import type { Judge } from "./judge.ts";
 import { openEvent, type OpenedEvent } from "./openEvent.ts";
 import type { Recorder } from "./recorder.ts";
-import { Stage } from "./stage.ts";
 
 export interface WorkerPorts {
   readonly inbox: Inbox;
@@ -46,7 +45,7 @@ const LEASE_MS = 60_000;
 /** Time-outs that are sent out in one go. */
 const OVERDUE_BATCH = 50;
 
-export class Worker extends Stage {
+export class Worker extends WorkLoop {
   private readonly ports: WorkerPorts;
   private readonly atWork = new Map<InboxEntry, Promise<void>>();
   /** Ends handlers that are still running after the grace. */
@@ -124,8 +123,6 @@ export class Worker extends Stage {
       const reason = verdict.status === "success" ? "success" : verdict.code;
       return this.settle(entry, { decision: "handled", reason }, []);
     }
-    if (opened.encryptedAs !== null && request.fromDevice !== opened.trust.deviceId)
-      this.ports.metrics.foreignDevices.inc();
     const draft = this.ports.judge.draft(entry, opened, {
       ...verdict,
       messages: [...request.warnings, ...(verdict.messages ?? [])],

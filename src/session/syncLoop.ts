@@ -3,10 +3,11 @@
  * the next request carries the token that the receiver left on disk; a response that could not be used is asked for again.
  */
 import type { Clock } from "../clock.ts";
-import { Cancelled, ServerRefused, ServerUnreachable } from "../errors.ts";
-import { supervise, type Service } from "../lifecycle.ts";
+import { ServerRefused, ServerUnreachable } from "../errors.ts";
+import { WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
+import { pauseAfter } from "../matrix/retries.ts";
 import type { SyncToken } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
 
@@ -22,6 +23,17 @@ export interface SyncReceiver {
   receive(response: unknown, since: SyncToken | null): Promise<void>;
 }
 
+export interface SyncLoopPorts {
+  readonly homeserver: Homeserver;
+  readonly receiver: SyncReceiver;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The server offers MSC4222. */
+  readonly stateAfter: boolean;
+  /** Told once, of the error that ended the loop. */
+  readonly onFailure: (error: unknown) => void;
+}
+
 /** Members are not lazy-loaded: encryption needs all of them. What Docket has no use for is left out. */
 const FILTER: JsonObject = {
   presence: { not_types: ["*"] },
@@ -35,80 +47,52 @@ const FILTER: JsonObject = {
 };
 
 const LONG_POLL_MS = 30_000;
-const LONGEST_PAUSE_MS = 30_000;
+const PACE = { baseMs: 500, maxBackoffMs: 30_000 };
 
-export class SyncLoop implements Service {
-  private readonly homeserver: Homeserver;
-  private readonly receiver: SyncReceiver;
-  private readonly clock: Clock;
-  private readonly log: Logger;
-  private readonly stateAfter: boolean;
-  private readonly onFailure: (error: unknown) => void;
-  private readonly stopping = new AbortController();
-  private running: Promise<void> = Promise.resolve();
+export class SyncLoop extends WorkLoop {
+  private readonly ports: SyncLoopPorts;
   private failures = 0;
+  /** How long the next request may wait for news. The first comes at once, so that a bot that was away catches up first. */
+  private timeoutMs = 0;
+  private pauseMs = 0;
 
-  constructor(ports: {
-    homeserver: Homeserver;
-    receiver: SyncReceiver;
-    clock: Clock;
-    log: Logger;
-    /** The server offers MSC4222. */
-    stateAfter: boolean;
-    /** Told once, of the error that ended the loop. */
-    onFailure: (error: unknown) => void;
-  }) {
-    this.homeserver = ports.homeserver;
-    this.receiver = ports.receiver;
-    this.clock = ports.clock;
-    this.log = ports.log;
-    this.stateAfter = ports.stateAfter;
-    this.onFailure = ports.onFailure;
+  constructor(ports: SyncLoopPorts) {
+    super(ports.onFailure);
+    this.ports = ports;
   }
 
-  async start(): Promise<void> {
-    this.running = supervise(this.run(this.stopping.signal), this.onFailure);
-  }
-
-  async stop(): Promise<void> {
-    this.stopping.abort();
-    await this.running;
-  }
-
-  private async run(signal: AbortSignal): Promise<void> {
-    // The first response comes at once, so that a bot that was away catches up before it waits for news.
-    let timeoutMs = 0;
-    while (!signal.aborted) {
-      await this.receiver.ready(signal);
-      if (signal.aborted) return;
-      try {
-        const since = this.receiver.position();
-        const response = await this.homeserver.sync(
-          { since, filter: FILTER, timeoutMs, stateAfter: this.stateAfter },
-          signal,
-        );
-        await this.receiver.receive(response, since);
-        if (this.failures > 0) this.log.info({ failures: this.failures }, "syncing again");
-        this.failures = 0;
-        timeoutMs = LONG_POLL_MS;
-      } catch (error) {
-        if (error instanceof Cancelled && signal.aborted) return;
-        await this.pauseAfter(error, signal);
-      }
+  /** One sync. @returns false after a failure, for a pause */
+  protected async work(): Promise<boolean> {
+    const { homeserver, receiver, stateAfter, log } = this.ports;
+    await receiver.ready(this.signal);
+    if (this.signal.aborted) return false;
+    try {
+      const since = receiver.position();
+      const request = { since, filter: FILTER, timeoutMs: this.timeoutMs, stateAfter };
+      await receiver.receive(await homeserver.sync(request, this.signal), since);
+    } catch (error) {
+      this.noteFailure(error);
+      return false;
     }
+    if (this.failures > 0) log.info({ failures: this.failures }, "syncing again");
+    this.failures = 0;
+    this.timeoutMs = LONG_POLL_MS;
+    return true;
+  }
+
+  protected rest(): Promise<void> {
+    return this.ports.clock.sleep(this.pauseMs, this.signal);
   }
 
   /** @throws the error itself, where repeating can't help */
-  private async pauseAfter(error: unknown, signal: AbortSignal): Promise<void> {
+  private noteFailure(error: unknown): void {
     const retryable = error instanceof ServerUnreachable || (error instanceof ServerRefused && !error.tokenRefused);
     if (!retryable) throw error;
     this.failures += 1;
-    const backoffMs = Math.min(500 * 2 ** Math.min(this.failures - 1, 10), LONGEST_PAUSE_MS);
-    const waitMs = Math.max(backoffMs, error instanceof ServerRefused ? (error.retryAfterMs ?? 0) : 0);
-    this.log.warn(
-      { code: error.code, failures: this.failures, waitMs, problem: error.message },
+    this.pauseMs = pauseAfter(error, this.failures, PACE);
+    this.ports.log.warn(
+      { code: error.code, failures: this.failures, waitMs: this.pauseMs, problem: error.message },
       "the sync failed; trying again",
     );
-    await this.clock.sleep(waitMs, signal);
   }
 }

@@ -272,7 +272,7 @@ export const faults: readonly Fault[] = [
     replace: "this.record.lacksText(entry.event.event_id)",
     test: {
       file: "test/unit/pipeline/recorder.test.ts",
-      name: "killed between the record and the parking, the bot still adds the text when the key comes (selected: *)",
+      name: "killed between the record and the parking, the bot still adds the text when the key comes",
     },
   },
   {

@@ -64,6 +64,7 @@ export function update(fields: Partial<RoomUpdate> = {}): RoomUpdate {
     state: [],
     stateIs: "before_timeline",
     timeline: [],
+    encryptionSeen: false,
     limited: false,
     prevBatch: null,
     ...fields,

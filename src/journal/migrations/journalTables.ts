@@ -7,7 +7,6 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT RO
 CREATE TABLE rooms (
   room_id TEXT PRIMARY KEY,
   membership TEXT NOT NULL,
-  state_known INTEGER NOT NULL,
   ever_encrypted INTEGER NOT NULL,
   encryption TEXT NOT NULL,
   history_visibility TEXT NOT NULL,
@@ -45,7 +44,7 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_new ON inbox (arrival DESC, seq) WHERE state = 'new';
 CREATE INDEX inbox_parked ON inbox (room_id, session_id) WHERE state = 'parked';
 CREATE INDEX inbox_parked_age ON inbox (parked_at) WHERE state = 'parked';
-CREATE INDEX inbox_ready ON inbox (room_id, deadline, seq) WHERE state = 'ready';
+CREATE INDEX inbox_ready ON inbox (room_id, ordered, deadline, seq) WHERE state = 'ready';
 CREATE INDEX inbox_deadline ON inbox (deadline) WHERE state = 'ready';
 CREATE INDEX inbox_leased ON inbox (room_id) WHERE state = 'ready' AND lease_until > 0;
 CREATE INDEX inbox_ordered ON inbox (room_id, seq) WHERE state = 'ready' AND ordered = 1;
@@ -119,7 +118,8 @@ CREATE TABLE outbox (
   finished_at INTEGER,
   UNIQUE (cause_event_id, purpose)
 ) STRICT;
-CREATE INDEX outbox_pending ON outbox (lane, expires_at, id) WHERE state = 'pending';
+CREATE INDEX outbox_pending ON outbox (lane, room_id, expires_at, id) WHERE state = 'pending';
+CREATE INDEX outbox_waiting ON outbox (lane, not_before) WHERE state = 'pending' AND lease_until = 0;
 CREATE INDEX outbox_finished ON outbox (finished_at) WHERE state <> 'pending';
 
 -- The record: append-only. What is learned later about an entry stands in amendments.

@@ -75,7 +75,7 @@ test("an entry is settled once: the second to settle loses and writes nothing", 
     inbox.settle(claimed, { decision: "answered", reason: "timed_out" }, [draft(claimed.event.event_id)]),
     LeaseLost,
   );
-  assert.deepEqual(await outbox.claim("response", { max: 10, leaseMs: 1000 }), []);
+  assert.deepEqual(await outbox.claim("response", { max: 10, perRoom: 10, busy: [], leaseMs: 1000 }), []);
 });
 
 test("the earliest deadline comes first, and no room has more than its share in work", async (t) => {

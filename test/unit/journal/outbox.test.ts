@@ -20,7 +20,7 @@ function draft(cause: string, expiresAt: number, purpose = "response"): Draft {
   };
 }
 
-const claim = (outbox: Outbox, max = 10) => outbox.claim("response", { max, leaseMs: 60_000 });
+const claim = (outbox: Outbox, max = 10) => outbox.claim("response", { max, perRoom: 10, busy: [], leaseMs: 60_000 });
 const causes = async (outbox: Outbox, max = 10) => (await claim(outbox, max)).map((entry) => entry.causeEventId);
 
 test("the answer that has to arrive first is handed out first", async (t) => {
@@ -75,7 +75,7 @@ test("content goes when an answer is finished, and its row when its event is for
   outbox.insert([draft(cause.event_id, START + 90_000)], clock.now());
   const [entry] = await claim(outbox);
   assert(entry);
-  await outbox.finish(entry, { kind: "dropped", reason: "expired" });
+  await outbox.finish(entry, { kind: "dropped", reason: "expired", doubtful: false });
   assert.deepEqual(database.prepare("SELECT content, state, reason FROM outbox").all(), [
     { content: null, state: "dropped", reason: "expired" },
   ]);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { readSyncResponse } from "../../../src/pipeline/syncResponse.ts";
 import type { UserId } from "../../../src/protocol/ids.ts";
 import { ALICE, BOT, ROOM, batch, openJournal, stateEvent, update } from "../../support/journal.ts";
 
@@ -72,14 +73,24 @@ test("members of a room that is joined again are those of the new state, not the
   const { inbox, rooms } = openJournal(t);
   await inbox.accept(batch({ rooms: [update({ state: [member(ALICE, "join"), member(BOB, "join")] })] }));
   await inbox.accept(batch({ rooms: [update({ membership: "leave" })] }));
-  assert.equal(rooms.view(ROOM)?.stateKnown, false);
   await inbox.accept(batch({ rooms: [update({ state: [member(ALICE, "join")] })] }));
   const view = rooms.view(ROOM);
   assert(view);
-  assert.equal(view.stateKnown, true);
   assert.deepEqual(rooms.recipients(view), [ALICE]);
 });
 
 test("nothing is guessed about a room that was never heard of", (t) => {
   assert.equal(openJournal(t).rooms.view(ROOM), null);
+});
+
+test("an encryption event that is malformed otherwise still makes the room encrypted", async (t) => {
+  const { inbox, rooms } = openJournal(t);
+  const response = (events: object[]) => ({ next_batch: "n", rooms: { join: { [ROOM]: { state: { events } } } } });
+  const broken = { ...encryption(), origin_server_ts: 1.5 };
+  const read = readSyncResponse(response([broken]), BOT);
+  assert(read.ok);
+  await inbox.accept(batch({ rooms: read.contents.rooms }));
+  assert.equal(rooms.view(ROOM)?.everEncrypted, true);
+  await inbox.accept(batch({ rooms: [update({ timeline: [encryption({ rotation_period_msgs: 3 })] })] }));
+  assert.equal(rooms.view(ROOM)?.encryption["rotation_period_msgs"], 3);
 });
