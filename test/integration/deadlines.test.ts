@@ -9,7 +9,7 @@ import { loadConfig } from "../../src/config/loadConfig.ts";
 import type { Handler } from "../../src/handlers/handler.ts";
 import { createRegistry } from "../../src/handlers/registry.ts";
 import type { Step } from "../../src/handlers/step.ts";
-import { silentLogger } from "../../src/logging.ts";
+import { silentLogger, type Logger } from "../../src/logging.ts";
 import type { JsonObject } from "../../src/protocol/json.ts";
 import { writeConfig } from "../support/botProcess.ts";
 import { temporaryDirectory } from "../support/temporaryDirectory.ts";
@@ -26,13 +26,22 @@ async function startBot(t: TestContext, handlers: readonly Handler[], yaml = "")
     directory: temporaryDirectory(t),
     yaml: `invites:\n  accept: ["@*:localhost"]\n${yaml}`,
   });
+  const logged: string[] = [];
+  const waiting = new Map<string, () => void>();
+  const log: Logger = {
+    ...silentLogger,
+    warn(_fields, message) {
+      logged.push(message);
+      waiting.get(message)?.();
+    },
+  };
   const failures: unknown[] = [];
   t.after(() => assert.deepEqual(failures, []));
   const run = async (): Promise<Bot> => {
     const bot = createBot(await loadConfig(file, { stepKinds: [], env: {} }), {
       registry: createRegistry(handlers),
       clock: systemClock,
-      log: silentLogger,
+      log,
       onFailure: (error) => failures.push(error),
       onFatal: (error) => {
         throw error;
@@ -53,7 +62,10 @@ async function startBot(t: TestContext, handlers: readonly Handler[], yaml = "")
   };
   const ask = (roomId: string, type: string, lifetime: number, more: JsonObject = {}): Promise<string> =>
     alice.send(roomId, type, { "m.request.status": { from_device: alice.deviceId, lifetime }, ...more });
-  return { alice, bot, run, room, ask };
+  /** Resolves when the bot has logged this. */
+  const said = (message: string): Promise<void> =>
+    logged.includes(message) ? Promise.resolve() : new Promise((resolve) => waiting.set(message, resolve));
+  return { alice, bot, run, room, ask, account, server, said };
 }
 
 const handler = (type: string, run: Step["run"], ordered = false): Handler => ({
@@ -176,4 +188,60 @@ test("a handler that the stop interrupts runs again after the next start, and it
   await run();
   assert.equal((await alice.waitForResponse(eventId)).status, "success");
   assert.equal(runs, 2);
+});
+
+test("what a handler answers while the bot stops still goes out", async (t) => {
+  const [started, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const steps = handler("slow", async () => {
+    started.resolve();
+    await finish.promise;
+    return { status: "success" };
+  });
+  const { alice, room, ask, bot } = await startBot(t, [steps]);
+  const eventId = await ask(await room(), "slow", 60_000);
+  await started.promise;
+  const stopped = bot.stop();
+  finish.resolve();
+  await stopped;
+  assert.equal((await alice.waitForResponse(eventId)).status, "success");
+});
+
+test("a request that names another device than the one that encrypted it is answered, and counted", async (t) => {
+  const { alice, bot, account } = await startBot(t, [handler("quick", async () => ({ status: "success" }))]);
+  const roomId = await alice.createRoom({ encrypted: true, invite: [account.userId] });
+  await alice.waitForJoin(roomId, account.userId);
+  await alice.waitForDevice(account.userId, account.deviceId);
+  const counted = async (): Promise<number> => (await bot.metrics.foreignDevices.get()).values[0]?.value ?? 0;
+  for (const [type, device, expected] of [
+    ["quick", alice.deviceId, 0],
+    ["quick", "SOMEBODY", 1],
+    ["unknown", "SOMEBODY", 2],
+  ] as const) {
+    const eventId = await alice.send(roomId, type, { "m.request.status": { from_device: device, lifetime: 60_000 } });
+    await alice.waitForResponse(eventId);
+    assert.equal(await counted(), expected);
+  }
+});
+
+test("a full inbox holds the sync back, and the sync goes on when there is room again", async (t) => {
+  const release = Promise.withResolvers<void>();
+  const { alice, room, ask, account, server, said } = await startBot(
+    t,
+    [
+      handler("blocked", async () => {
+        await release.promise;
+        return { status: "success" };
+      }),
+    ],
+    "limits:\n  inbox: 3\n",
+  );
+  const roomId = await room();
+  const asked = await Promise.all(Array.from({ length: 6 }, () => ask(roomId, "blocked", 60_000)));
+  await said("the inbox is full; syncing waits until it has room");
+  const syncs = (): number => server.requests({ path: /\/sync$/, userId: account.userId }).length;
+  const before = syncs();
+  await alice.send(roomId, "org.example.noise", {});
+  assert.equal(syncs(), before, "nobody asks for the news");
+  release.resolve();
+  for (const eventId of asked) assert.equal((await alice.waitForResponse(eventId)).status, "success");
 });

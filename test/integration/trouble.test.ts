@@ -47,6 +47,59 @@ test("an answer that the server limits waits as long as it says, and then arrive
   assert(second.startedAt - first.endedAt >= 290, "not before the server's time");
 });
 
+test("a limit for messages holds back every answer; one for key requests holds back its own room alone", async (t) => {
+  const { server, alice, room, account } = await startConversation(t);
+  const [encrypted, plain, other] = [await room({ encrypted: true }), await room(), await room()];
+  // Longer than the client repeats by itself.
+  const shares = server.fault({
+    path: /\/sendToDevice\//,
+    userId: account.userId,
+    times: 1,
+    action: { kind: "rateLimited", retryAfterMs: 61_000 },
+  });
+  const slow = await alice.send(encrypted, "org.example.report", request(alice));
+  await server.waitFor(() => shares.hits === 1, 10_000, "the refused key share");
+  await alice.waitForResponse(await alice.send(plain, "org.example.report", request(alice)));
+  assert.deepEqual(alice.responsesTo(slow), [], "the plain room did not wait");
+
+  const first = server.requests({ path: SENDS, userId: account.userId }).length;
+  server.fault({ path: SENDS, userId: account.userId, action: { kind: "rateLimited", retryAfterMs: 1_500 } });
+  await alice.send(plain, "org.example.report", request(alice));
+  const limited = await server.waitFor(
+    () => server.requests({ path: SENDS, userId: account.userId })[first],
+    10_000,
+    "a limited answer",
+  );
+  await alice.waitForResponse(await alice.send(other, "org.example.report", request(alice)));
+  const next = server.requests({ path: SENDS, userId: account.userId })[first + 1];
+  assert(
+    limited.endedAt && next && next.startedAt - limited.endedAt >= 1_450,
+    "no answer of any room before the server's time",
+  );
+});
+
+for (const [what, status, body] of [
+  ["a redirect", 302, {}],
+  ["a 404 without an errcode", 404, "<html>no such page</html>"],
+] as const) {
+  test(`an answer that meets ${what} of a proxy is sent again`, async (t) => {
+    const { server, alice, room, account } = await startConversation(t);
+    const roomId = await room();
+    server.fault({ path: SENDS, userId: account.userId, action: { kind: "answer", status, body } });
+    const eventId = await alice.send(roomId, "org.example.report", request(alice));
+    await alice.waitForResponse(eventId);
+  });
+}
+
+test("an answer into a room that the bot was removed from is dropped with a reason", async (t) => {
+  const { server, alice, room, account, bot } = await startConversation(t);
+  const roomId = await room();
+  server.append(roomId, { type: "org.example.report", sender: alice.userId, content: request(alice) });
+  server.remove(roomId, alice.userId, account.userId);
+  const line = await bot.line((candidate) => /^answer (sent|dropped)$/.test(candidate.msg), "the answer's end");
+  if (line.msg === "answer dropped") assert.match(String(line["reason"]), /^(not_in_room|refused)$/);
+});
+
 test("no attempt starts after the end of the lifetime less the margin, and one in flight is aborted at the end", async (t) => {
   const { server, alice, room, account, bot } = await startConversation(t);
   const roomId = await room();

@@ -9,12 +9,17 @@ import type { Homeserver } from "../../src/matrix/homeserver.ts";
 import type { DeviceId, UserId } from "../../src/protocol/ids.ts";
 import type { JsonObject } from "../../src/protocol/json.ts";
 
-export type Answer = (method: string, endpoint: string, body: JsonObject) => JsonObject | Promise<JsonObject>;
+export type Answer = (
+  method: string,
+  endpoint: string,
+  body: JsonObject,
+  signal: AbortSignal,
+) => JsonObject | Promise<JsonObject>;
 
 /** A homeserver of which only the key endpoints exist. */
 export function keyServer(answer: Answer): Homeserver {
   const request: Homeserver["request"] = async (method, endpoint, options) =>
-    await answer(method, endpoint, (options.body ?? {}) as JsonObject);
+    await answer(method, endpoint, (options.body ?? {}) as JsonObject, options.signal);
   return new Proxy({} as Homeserver, {
     get: (_, name) => {
       if (name === "request") return request;

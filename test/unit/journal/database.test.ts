@@ -6,6 +6,7 @@ import { test } from "node:test";
 import Sqlite from "better-sqlite3-multiple-ciphers";
 import { DataDirectoryRefused, ExitCode, StoreFailed } from "../../../src/errors.ts";
 import { Database } from "../../../src/journal/database.ts";
+import { requireFreeSpace } from "../../../src/journal/diskSpace.ts";
 import { claimOwnership } from "../../../src/journal/ownership.ts";
 import type { DeviceId } from "../../../src/protocol/ids.ts";
 import { ALICE, BOT } from "../../support/journal.ts";
@@ -115,4 +116,12 @@ test("a transaction that throws leaves nothing behind", (t) => {
     /no/,
   );
   assert.deepEqual(database.prepare("SELECT * FROM meta").all(), []);
+});
+
+test("a data directory that is gone while the bot runs ends as a storage error that names it", (t) => {
+  const gone = join(temporaryDirectory(t), "gone");
+  assert.throws(
+    () => requireFreeSpace(gone, 1),
+    (error: unknown) => error instanceof StoreFailed && error.message.includes(gone),
+  );
 });

@@ -286,3 +286,32 @@ test("settled rows lose their bodies by age, and their IDs outlive their request
   await inbox.clean(clock.now() - 2 * dayMs, 100);
   assert.deepEqual(rows(), []);
 });
+
+test("ordered entries that wait for one another do not hold up the others of their room", async (t) => {
+  const { inbox, clock } = openJournal(t);
+  await inbox.accept(batch({ rooms: [update({ timeline: [event(), event(), event(), event()] })] }));
+  const entries = await inbox.takeNew(10);
+  await inbox.route(
+    entries.map((entry, place) => ({ entry, route: ready(clock.now() + 10_000 + place, place < 3) })),
+    inbox.keyEpoch(),
+  );
+  const claimed = await inbox.claim({ max: 8, perRoom: 2, leaseMs: 60_000 });
+  assert.deepEqual(
+    claimed.map((entry) => entry.seq),
+    [entries[0]?.seq, entries[3]?.seq],
+  );
+});
+
+test("in a room before version 11 the server names what is redacted, not the sender's content", async (t) => {
+  const { inbox } = openJournal(t);
+  const [own, foreign] = [event(), event()];
+  const redaction = event({ type: "m.room.redaction", content: { redacts: foreign.event_id } });
+  await inbox.accept(batch({ rooms: [update({ timeline: [own, foreign] })] }));
+  await inbox.accept(
+    batch({ rooms: [update({ timeline: [{ ...redaction, redacts: own.event_id } as typeof redaction] })] }),
+  );
+  assert.deepEqual(
+    (await inbox.takeNew(2)).map((entry) => entry.redacted),
+    [true, false],
+  );
+});

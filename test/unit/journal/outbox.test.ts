@@ -84,3 +84,15 @@ test("content goes when an answer is finished, and its row when its event is for
   database.prepare("DELETE FROM inbox").run();
   assert.equal(await outbox.clean(clock.now(), 10), 1);
 });
+
+test("a room with many answers leaves places for the others, and counts what is being sent already", async (t) => {
+  const { outbox, clock } = openJournal(t);
+  const other = "!other:example.org" as typeof ROOM;
+  const flood = Array.from({ length: 10 }, (_, place) => draft(`$flood${place}`, START + 1_000 + place));
+  outbox.insert([...flood, { ...draft("$lone", START + 90_000), roomId: other }], clock.now());
+  const claimed = await outbox.claim("response", { max: 8, perRoom: 4, busy: [ROOM, ROOM], leaseMs: 60_000 });
+  assert.deepEqual(
+    claimed.map((entry) => entry.causeEventId),
+    ["$flood0", "$flood1", "$lone"],
+  );
+});

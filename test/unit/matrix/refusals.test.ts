@@ -28,6 +28,11 @@ describe("the wait that a server asks for", () => {
     assert.equal(asked({}, { "retry-after": "Mon, 31 Dec 2029 23:00:00 GMT" }), 0);
   });
 
+  it("is an hour at most: a wrong number must not silence the bot for years", () => {
+    for (const wrong of [asked({ retry_after_ms: 1e300 }, {}), asked({}, { "retry-after": "999999999" })])
+      assert.equal(wrong, 3_600_000);
+  });
+
   it("is the longer one where both are there", () => {
     assert.equal(asked({ retry_after_ms: 2100 }, { "retry-after": "3" }), 3000);
     assert.equal(asked({ retry_after_ms: 3100 }, { "retry-after": "3" }), 3100);

@@ -106,6 +106,11 @@ test("an invitation counts only with an inviter in our own member event", () => 
   const read = (response: unknown) => {
     const result = readSyncResponse(response, BOT);
     assert(result.ok);
+    assert.equal(
+      result.contents.malformed.length,
+      1 - result.contents.invites.length,
+      "it is said where there is none",
+    );
     return result.contents.invites;
   };
   assert.deepEqual(read(invite(member({}))), [{ roomId: ROOM, inviter: "@alice:example.org" }]);
@@ -138,4 +143,15 @@ test("state_after is taken as the state after the timeline, under its stable and
     assert.equal(read.contents.rooms[0]?.stateIs, "after_timeline");
     assert.equal(read.contents.rooms[0]?.state.length, 1);
   }
+});
+
+test("a room whose ID is none is set aside, and its neighbours are kept", () => {
+  const join = Object.fromEntries(["..", "norm", "!a b", "!\ud800", `!${"x".repeat(300)}`, ROOM].map((id) => [id, {}]));
+  const read = readSyncResponse({ next_batch: "n", rooms: { join } }, BOT);
+  assert(read.ok);
+  assert.deepEqual(
+    read.contents.rooms.map(({ roomId }) => roomId),
+    [ROOM],
+  );
+  assert.equal(read.contents.malformed.length, 5);
 });
