@@ -118,9 +118,9 @@ class Engine implements CryptoEngine {
     const { signal } = this.stopping;
     const memberQueryTimeoutMs = options.memberQueryTimeoutMs ?? MEMBER_QUERY_TIMEOUT_MS;
     const waitMs = memberQueryTimeoutMs * SHARE_OF_ONE_QUERY;
-    const onLateEnd = (): void => this.upkeep.nudge();
+    const onDueChanged = (): void => this.upkeep.nudge();
     const onFailure = (error: unknown): void => this.upkeep.noteFailure(error);
-    const devices = { machine, homeserver, clock, log, ownUserId, waitMs, signal, onLateEnd, onFailure };
+    const devices = { machine, homeserver, clock, log, ownUserId, waitMs, signal, onDueChanged, onFailure };
     this.devices = new MemberDevices(devices);
     const claims = new SessionClaims({ machine, homeserver, clock, ownUserId, waitMs });
     this.requests = new OutgoingRequests({

@@ -2,14 +2,12 @@
  * Owns what is known about the device lists of others: whom the library follows, and whose server has not answered.
  *
  * Why: `shareRoomKey` silently leaves out users whose device list was never downloaded, and `getMissingSessions` blocks for
- * five seconds on them. So their `/keys/query` comes first, and a user whose server does not answer is left alone for a while
- * (15 s, doubling to 15 min), during which nobody waits for them; then they are asked again. So is one whose server's answer
- * can't be read. A late answer is used as soon as it comes.
- * When our own homeserver fails, nothing is said about the users: the background repeats the query after its pause, and nobody
- * asks before the time that a rate limit names.
+ * five seconds on them. So their `/keys/query` comes first, and a user whose server does not answer, or not so that it can be
+ * read, is left alone for a while (queryPauses.ts), during which nobody waits for them; then they are asked again. A late answer
+ * is used as soon as it comes. When our own homeserver fails, the background repeats the query after a pause.
  */
 import { UserId as LibraryUserId } from "@matrix-org/matrix-sdk-crypto-wasm";
-import type { Clock, EpochMs } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { ServerRefused, ServerUnreachable } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
@@ -17,12 +15,11 @@ import { isJsonObject, type JsonObject } from "../protocol/json.ts";
 import { sendKeyRequest, type KeyRequest } from "./keyRequest.ts";
 import type { Machine } from "./machine.ts";
 import { askParts, mergeResponses, serverOf, splitByServer, type Part } from "./perServer.ts";
+import { askedWaitMs, QueryPauses } from "./queryPauses.ts";
 import { markAnswered, markParts } from "./serverAnswers.ts";
 
 /** How long a late answer is still awaited in the background, in milliseconds. */
 const LATE_ANSWER_MS = 30_000;
-const FIRST_PAUSE_MS = 15_000;
-const LONGEST_PAUSE_MS = 15 * 60_000;
 
 export interface MemberDevicesOptions {
   readonly machine: Machine;
@@ -33,8 +30,8 @@ export interface MemberDevicesOptions {
   /** How long one query may hold up the next, in milliseconds. */
   readonly waitMs: number;
   readonly signal: AbortSignal;
-  /** A late answer came, or will not come any more: there may be somebody to ask. */
-  readonly onLateEnd: () => void;
+  /** There may be somebody to ask, now or at another time than `nextDueInMs` said before. */
+  readonly onDueChanged: () => void;
   /** Our own homeserver failed: the query is to be repeated after a pause. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -44,26 +41,18 @@ interface Failed {
   readonly error: unknown;
 }
 
-interface Silence {
-  readonly failures: number;
-  readonly notBefore: EpochMs;
-}
-
 export class MemberDevices {
   private readonly options: MemberDevicesOptions;
   private readonly followed = new Set<string>();
-  private readonly silent = new Map<string, Silence>();
-  /** Whose last query our own homeserver failed to answer. */
-  private readonly undone = new Set<string>();
+  private readonly pauses: QueryPauses;
   private readonly beingAsked = new Set<string>();
   private readonly lateAnswers = new Set<Promise<void>>();
   /** Why our own homeserver did not answer the last query; null when it did. */
   private lastFailure: Error | null = null;
-  /** Our own homeserver's rate limit. */
-  private limitedUntil: EpochMs = 0;
 
   constructor(options: MemberDevicesOptions) {
     this.options = options;
+    this.pauses = new QueryPauses(options.clock);
   }
 
   /**
@@ -84,30 +73,23 @@ export class MemberDevices {
 
   /** No room is shared with them any more: the server stops telling of their devices. */
   forget(users: readonly string[]): void {
-    for (const user of users) {
-      this.followed.delete(user);
-      this.silent.delete(user);
-      this.undone.delete(user);
-    }
+    for (const user of users) this.followed.delete(user);
+    this.pauses.forget(users);
   }
 
-  /** The library asks about these only: what is remembered of others' queries is of no use any more. */
+  /** The library asks for these only: what is remembered of others' queries is of no use any more. */
   keepOnly(users: ReadonlySet<string>): void {
-    const gone = [...this.silent.keys(), ...this.undone].filter((user) => !users.has(user));
-    for (const user of gone) {
-      this.silent.delete(user);
-      this.undone.delete(user);
-    }
+    this.pauses.keepOnly(users);
   }
 
   /** Their devices changed, or their server lives: ask again without further delay. */
   noteChanged(users: readonly string[]): void {
-    for (const user of users) this.silent.delete(user);
+    this.pauses.endSilence(users);
   }
 
   /** Those of `users` whose last query was not answered. */
   unanswered(users: readonly string[]): readonly string[] {
-    return users.filter((user) => this.silent.has(user) || this.undone.has(user) || this.beingAsked.has(user));
+    return users.filter((user) => this.pauses.isUnanswered(user) || this.beingAsked.has(user));
   }
 
   /** Those of `users` of whom no device is known at all. */
@@ -134,7 +116,7 @@ export class MemberDevices {
     const failure = this.lastFailure;
     if (failure instanceof ServerRefused && failure.retryAfterMs !== null) {
       const { message, status, errcode } = failure;
-      const retryAfterMs = Math.max(0, this.limitedUntil - this.options.clock.now());
+      const retryAfterMs = this.pauses.limitedForMs;
       return new ServerRefused(message, { status, errcode, retryAfterMs, cause: failure });
     }
     return failure ?? new ServerUnreachable("The members' devices could not be queried in time.", { doubtful: false });
@@ -150,7 +132,7 @@ export class MemberDevices {
     const asked = isJsonObject(request.body["device_keys"]) ? request.body["device_keys"] : {};
     const due = Object.fromEntries(Object.entries(asked).filter(([user]) => this.isDue(user)));
     if (Object.keys(due).length === 0) return;
-    const parts = splitByServer(due, (user) => this.silent.has(user));
+    const parts = splitByServer(due, (user) => this.pauses.isSilent(user));
     for (const user of Object.keys(due)) this.beingAsked.add(user);
     const { answered, failed, late } = await askParts(parts, (part) => this.ask(request, part), {
       clock,
@@ -179,15 +161,10 @@ export class MemberDevices {
 
   /**
    * When somebody is to be asked again who has not answered, in milliseconds from now; null when there is nobody. Who is being
-   * asked is left out (`onLateEnd` tells), and so is a query that our own homeserver failed: `onFailure` has been told.
+   * asked is left out (`onDueChanged` tells), and so is a query that our own homeserver failed: `onFailure` has been told.
    */
   get nextDueInMs(): number | null {
-    const now = this.options.clock.now();
-    const due = [...this.silent]
-      .filter(([user]) => !this.beingAsked.has(user))
-      .map(([, { notBefore }]) => Math.max(notBefore, this.limitedUntil) - now);
-    if (this.undone.size > 0 && this.limitedUntil > now) due.push(this.limitedUntil - now);
-    return due.length === 0 ? null : Math.max(0, Math.min(...due));
+    return this.pauses.nextDueInMs(this.beingAsked);
   }
 
   /** Resolves when no answer is awaited any more. */
@@ -196,8 +173,7 @@ export class MemberDevices {
   }
 
   private isDue(user: string): boolean {
-    const notBefore = Math.max(this.silent.get(user)?.notBefore ?? 0, this.limitedUntil);
-    return !this.beingAsked.has(user) && notBefore <= this.options.clock.now();
+    return !this.beingAsked.has(user) && this.pauses.isDue(user);
   }
 
   private isOwn(part: Part): boolean {
@@ -214,25 +190,19 @@ export class MemberDevices {
     const answers = isJsonObject(response["device_keys"]) ? response["device_keys"] : {};
     const missing: Part = Object.fromEntries(Object.entries(part).filter(([user]) => !(user in answers)));
     this.lastFailure = null;
-    for (const user of Object.keys(part)) {
-      this.beingAsked.delete(user);
-      this.undone.delete(user);
-      if (user in answers) this.silent.delete(user);
-    }
+    for (const user of Object.keys(part)) this.beingAsked.delete(user);
+    this.pauses.forget(Object.keys(part).filter((user) => user in answers));
     // Left out means that their server failed; the library goes on asking for them, and so would every encryption.
     this.noteSilence(missing, "no_answer");
   }
 
   private noteSilence(part: Part, reason: "no_answer" | "unusable_answer"): void {
-    const now = this.options.clock.now();
-    for (const user of Object.keys(part)) {
-      const failures = (this.silent.get(user)?.failures ?? 0) + 1;
-      const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS);
-      this.silent.set(user, { failures, notBefore: now + pauseMs });
-    }
-    const users = Object.keys(part).length;
-    if (users > 0)
-      this.options.log.warn({ users, reason }, "device lists could not be downloaded; they will be asked for again");
+    const users = Object.keys(part);
+    if (users.length === 0) return;
+    this.pauses.noteSilence(users);
+    const fields = { users: users.length, reason };
+    this.options.log.warn(fields, "device lists could not be downloaded; they will be asked for again");
+    this.options.onDueChanged();
   }
 
   private noteUnusable(part: Part): void {
@@ -242,20 +212,17 @@ export class MemberDevices {
 
   /** Our own homeserver failed, which says nothing about these users. */
   private noteFailures(failed: readonly Failed[]): void {
-    for (const user of failed.flatMap(({ part }) => Object.keys(part))) {
-      this.beingAsked.delete(user);
-      this.undone.add(user);
-    }
+    const users = failed.flatMap(({ part }) => Object.keys(part));
+    for (const user of users) this.beingAsked.delete(user);
     const [worst] = failed.map(({ error }) => error).sort((a, b) => askedWaitMs(b) - askedWaitMs(a));
     if (worst === undefined) return;
     this.lastFailure = worst instanceof Error ? worst : null;
-    const waitMs = Math.min(askedWaitMs(worst), LONGEST_PAUSE_MS);
-    if (waitMs > 0) this.limitedUntil = this.options.clock.now() + waitMs;
+    this.pauses.noteFailure(users, worst);
     this.options.onFailure(worst);
   }
 
   private watch(request: KeyRequest, part: Part, late: Promise<JsonObject>): void {
-    const { machine, onLateEnd } = this.options;
+    const { machine, onDueChanged } = this.options;
     const watched = (async () => {
       try {
         const response = await late;
@@ -266,7 +233,7 @@ export class MemberDevices {
         if (this.isOwn(part) && error instanceof Error) this.lastFailure = error;
         for (const user of Object.keys(part)) this.beingAsked.delete(user);
       }
-      onLateEnd();
+      onDueChanged();
     })();
     this.lateAnswers.add(watched);
     void watched.then(() => this.lateAnswers.delete(watched));
@@ -283,9 +250,4 @@ export function usersAsked(request: KeyRequest): string[] {
 function withoutFailures(response: JsonObject): JsonObject {
   const { failures: _, ...answers } = response;
   return answers;
-}
-
-/** In milliseconds; zero where the server did not ask for any. */
-function askedWaitMs(error: unknown): number {
-  return error instanceof ServerRefused ? (error.retryAfterMs ?? 0) : 0;
 }

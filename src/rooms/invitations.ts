@@ -44,7 +44,11 @@ export class Invitations extends WorkLoop {
     if (outcome.kind === "joined") log.info(fields, "invitation accepted");
     else if (outcome.kind === "retry")
       log.info({ ...fields, waitMs: outcome.notBefore - clock.now() }, "invitation not accepted yet");
-    else log.warn({ ...fields, reason: outcome.reason }, `invitation ${outcome.kind}`);
+    else
+      log.warn(
+        { ...fields, reason: outcome.reason },
+        outcome.kind === "ignored" ? "invitation ignored" : "invitation could not be accepted",
+      );
     return true;
   }
 
