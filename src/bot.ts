@@ -38,6 +38,7 @@ import { RecordStore } from "./record/recordStore.ts";
 import { Invitations } from "./rooms/invitations.ts";
 import { invitePolicy } from "./rooms/invitePolicy.ts";
 import { connect } from "./session/connect.ts";
+import { requireOwnKeys } from "./session/ownKeys.ts";
 import { SyncLoop } from "./session/syncLoop.ts";
 
 export interface BotPorts {
@@ -125,6 +126,8 @@ export function createBot(config: Config, ports: BotPorts): Bot {
       onNewSessions: (sessions) => void supervise(inbox.unpark(sessions), onFailure),
     });
     opened.push(() => engine.stop());
+    const { signal } = stopping;
+    await requireOwnKeys(engine.identity, { homeserver: client, directory: config.data.directory, log, signal });
     await engine.start();
 
     const services = new Lifecycle(
@@ -165,7 +168,7 @@ export function createBot(config: Config, ports: BotPorts): Bot {
           inbox,
           outbox,
           clock,
-          directory: config.data.directory,
+          database,
           freeDiskBytes: config.limits.freeDiskBytes,
           settledRowsMs: config.limits.settledRowsMs,
           onFailure,

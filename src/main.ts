@@ -7,6 +7,8 @@ import type { CommandContext, TextSink } from "./commands/command.ts";
 const OLDEST_NODE = [22, 18] as const;
 /** `ExitCode` of errors.ts, which is not loaded yet. */
 const USAGE = 64;
+/** Nobody may read our output any more. */
+const LONGEST_FLUSH_MS = 2_000;
 const BUG = 70;
 const STORAGE = 74;
 
@@ -60,7 +62,8 @@ async function main(): Promise<void> {
   const world: Omit<CommandContext, "stepKinds"> = { stdout, stderr, env: process.env, stopSignal, endNow: die };
   const code = await runProgram(process.argv.slice(2), world);
   // A pipe takes its time: what was written must be out before the process ends.
-  await Promise.all([process.stdout, process.stderr].map((stream) => flushed(stream)));
+  const written = Promise.all([process.stdout, process.stderr].map((stream) => flushed(stream)));
+  await Promise.race([written, new Promise((resolve) => setTimeout(resolve, LONGEST_FLUSH_MS))]);
   process.exit(code === 0 && outputLost ? STORAGE : code);
 }
 

@@ -37,6 +37,7 @@ export class KeyUpkeep {
   private failures = 0;
   private failed = false;
   private retryAfterMs = 0;
+  private fatal = false;
 
   constructor(options: KeyUpkeepOptions) {
     this.options = options;
@@ -51,8 +52,12 @@ export class KeyUpkeep {
   noteFailure(error: unknown): void {
     const { log, onFatal, signal } = this.options;
     if (signal.aborted || error instanceof Cancelled) return;
-    if (error instanceof CryptoPanicked) return onFatal(error);
-    if (error instanceof ServerRefused && error.tokenRefused) return onFatal(error);
+    if (error instanceof CryptoPanicked || (error instanceof ServerRefused && error.tokenRefused)) {
+      // Several requests may be refused before the process has ended.
+      if (!this.fatal) onFatal(error);
+      this.fatal = true;
+      return;
+    }
     this.failed = true;
     if (error instanceof ServerRefused) this.retryAfterMs = Math.max(this.retryAfterMs, error.retryAfterMs ?? 0);
     log.warn(

@@ -116,7 +116,8 @@ export class MemberDevices {
     const failure = this.lastFailure;
     if (failure instanceof ServerRefused && failure.retryAfterMs !== null) {
       const { message, status, errcode } = failure;
-      const retryAfterMs = this.pauses.limitedForMs;
+      // What is left of the wait; once it is over, the caller makes a pause of its own.
+      const retryAfterMs = this.pauses.limitedForMs > 0 ? this.pauses.limitedForMs : null;
       return new ServerRefused(message, { status, errcode, retryAfterMs, cause: failure });
     }
     return failure ?? new ServerUnreachable("The members' devices could not be queried in time.", { doubtful: false });
@@ -231,6 +232,7 @@ export class MemberDevices {
         this.noteAnswer(part, response);
       } catch (error) {
         if (this.isOwn(part) && error instanceof Error) this.lastFailure = error;
+        this.pauses.noteFailure([], error);
         for (const user of Object.keys(part)) this.beingAsked.delete(user);
       }
       onDueChanged();

@@ -4,8 +4,8 @@
  * (WAL, synchronous=FULL); a failed write ends as StoreFailed.
  */
 import Sqlite from "better-sqlite3-multiple-ciphers";
-import { chmodSync, closeSync, copyFileSync, existsSync, mkdirSync, openSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, closeSync, copyFileSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { DataDirectoryRefused, StoreFailed } from "../errors.ts";
 import { migrations } from "./migrations/index.ts";
 
@@ -27,10 +27,15 @@ export class Database {
   private readonly lock: Sqlite.Database | null;
   private readonly statements = new Map<string, Statement>();
 
+  private readonly files: readonly { readonly path: string; readonly inode: number }[];
+
   private constructor(directory: string, sqlite: Sqlite.Database, lock: Sqlite.Database | null) {
     this.directory = directory;
     this.sqlite = sqlite;
     this.lock = lock;
+    this.files = [DATABASE_FILE, LOCK_FILE]
+      .map((name) => join(directory, name))
+      .flatMap((path) => (existsSync(path) ? [{ path, inode: statSync(path).ino }] : []));
   }
 
   /**
@@ -42,7 +47,7 @@ export class Database {
   static open(directory: string): Database {
     const lock = guarded(directory, () => {
       // One that exists keeps its mode: it may be shared with others by mistake, and is theirs then. Our files are 0600.
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      makeDirectory(directory);
       return takeLock(directory);
     });
     try {
@@ -126,10 +131,38 @@ export class Database {
     return this.sqlite.inTransaction;
   }
 
+  /**
+   * SQLite goes on writing into a file that was deleted or replaced, and all of it would be gone at the end.
+   * @throws StoreFailed a file of the database is not the one that was opened
+   */
+  requireInPlace(): void {
+    for (const { path, inode } of this.files) {
+      if (inodeOf(path) === inode) continue;
+      throw new StoreFailed(
+        `${path} was deleted or replaced while the bot was running. What was written since is lost with it. Put the file back from where it went, or from a backup, and start again.`,
+      );
+    }
+  }
+
   /** Idempotent. */
   close(): void {
     if (this.sqlite.open) this.sqlite.close();
     if (this.lock?.open) this.lock.close();
+  }
+}
+
+/** Level by level: the recursive form of Node never ends where a file system has no room for directories (/proc). */
+function makeDirectory(directory: string): void {
+  if (existsSync(directory)) return;
+  makeDirectory(dirname(directory));
+  mkdirSync(directory, { mode: 0o700 });
+}
+
+function inodeOf(path: string): number | null {
+  try {
+    return statSync(path).ino;
+  } catch {
+    return null;
   }
 }
 
@@ -190,6 +223,8 @@ function guarded<T>(directory: string, work: () => T): T {
 function adviceFor(code: string): string {
   if (/FULL|ENOSPC|EDQUOT/.test(code))
     return "the disk is full. Make room and start again; nothing acknowledged was lost.";
+  if (/ENOENT|ENOTDIR|EEXIST|ENAMETOOLONG/.test(code))
+    return "it can't be a directory there. Check data.directory: every part of the path must be a directory, or one that can be made.";
   if (/READONLY|EROFS|EACCES|EPERM|PERM|CANTOPEN/.test(code))
     return "it can't be written. Check the owner and mode of the directory, and that its file system is not read-only.";
   if (/CORRUPT|NOTADB/.test(code))

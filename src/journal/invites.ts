@@ -50,13 +50,17 @@ export class Invites {
     this.nudge.nudge();
   }
 
-  /** The oldest invitation whose time has come, and when to look again where there is none. */
-  next(): { job: InviteJob | null; lookAgainAt: EpochMs | null } {
+  /**
+   * The oldest invitation whose time has come, and when to look again where there is none.
+   * @param inWork rooms whose invitation is being answered
+   */
+  next(inWork: readonly RoomId[] = []): { job: InviteJob | null; lookAgainAt: EpochMs | null } {
     const row = this.database
       .prepare<{ room_id: RoomId; inviter: UserId; received_at: number; attempts: number; not_before: number }>(
-        "SELECT room_id, inviter, received_at, attempts, not_before FROM invites WHERE state = 'pending' ORDER BY not_before, received_at LIMIT 1",
+        `SELECT room_id, inviter, received_at, attempts, not_before FROM invites
+         WHERE state = 'pending' AND room_id NOT IN (SELECT value FROM json_each(?)) ORDER BY not_before, received_at LIMIT 1`,
       )
-      .get();
+      .get(JSON.stringify(inWork));
     if (row === undefined) return { job: null, lookAgainAt: null };
     if (row.not_before > this.clock.now()) return { job: null, lookAgainAt: row.not_before };
     return {

@@ -91,7 +91,10 @@ export class DocketClient extends MatrixClient implements Homeserver {
     const userId = body["user_id"];
     const deviceId = body["device_id"];
     if (typeof userId !== "string") throw this.unusable("GET", endpoint, "`user_id` is missing");
-    return { userId: userId as UserId, deviceId: typeof deviceId === "string" ? (deviceId as DeviceId) : null };
+    return {
+      userId: userId as UserId,
+      deviceId: typeof deviceId === "string" && deviceId !== "" ? (deviceId as DeviceId) : null,
+    };
   }
 
   async sync(request: SyncRequest, signal: AbortSignal): Promise<unknown> {
@@ -128,7 +131,7 @@ export class DocketClient extends MatrixClient implements Homeserver {
     const endpoint = endpointPath("/_matrix/client/v3/rooms", event.roomId, "send", event.type, txnId);
     const body = await this.request("PUT", endpoint, { body: event.content, signal, retry: "none" });
     const eventId = body["event_id"];
-    if (typeof eventId !== "string") throw this.unusable("PUT", endpoint, "`event_id` is missing");
+    if (typeof eventId !== "string" || eventId === "") throw this.unusable("PUT", endpoint, "`event_id` is missing");
     return eventId as EventId;
   }
 

@@ -3,7 +3,7 @@
  * and decides. Guarantees: the record is on disk before the decision; no key that comes meanwhile is missed.
  */
 import type { Clock } from "../clock.ts";
-import type { CryptoEngine, Undecryptable } from "../crypto/cryptoEngine.ts";
+import type { CryptoEngine, Undecryptable, UndecryptableReason } from "../crypto/cryptoEngine.ts";
 import type { Inbox, Route } from "../journal/inbox.ts";
 import type { InboxEntry } from "../journal/inboxEntry.ts";
 import type { MessageIndexes } from "../journal/messageIndexes.ts";
@@ -35,6 +35,13 @@ export interface DecryptorPorts {
 /** Commits are shared by this many events; small enough that an urgent one does not wait long. */
 const BATCH = 50;
 const POLL_MS = 1_000;
+/** What a key, or better knowledge of the sender, may still change. */
+const KEY_MAY_HELP: ReadonlySet<UndecryptableReason> = new Set([
+  "no_session",
+  "unknown_index",
+  "withheld",
+  "untrusted",
+]);
 const GIVE_UP_EVERY_MS = 10_000;
 const GIVE_UP_BATCH = 1_000;
 
@@ -124,7 +131,8 @@ export class Decryptor extends WorkLoop {
     this.ports.metrics.parked.inc({ reason });
     // Without a session there is no key to wait for; what was redacted has no text to wait for.
     if (entry.redacted) return this.settle(entry, "no_answer", "redacted", null, []);
-    if (sessionId === null) return this.settle(entry, "no_answer", "undecryptable", null, []);
+    if (sessionId === null || !KEY_MAY_HELP.has(reason))
+      return this.settle(entry, "no_answer", "undecryptable", null, []);
     const { room_id: roomId, event_id: eventId } = entry.event;
     this.ports.log.info({ roomId, eventId, reason }, "parked: it can't be decrypted yet");
     return { kind: "park", sessionId, reason };

@@ -1,5 +1,6 @@
-/** What has to be done now and then: bodies and rows whose time is over go, and the disk is looked at before it is full. */
+/** What has to be done now and then: bodies and rows whose time is over go, and the disk is looked at before it is full, or gone. */
 import type { Clock } from "../clock.ts";
+import type { Database } from "../journal/database.ts";
 import { requireFreeSpace } from "../journal/diskSpace.ts";
 import type { Inbox } from "../journal/inbox.ts";
 import type { Outbox } from "../journal/outbox.ts";
@@ -9,14 +10,14 @@ export interface HousekeepingPorts {
   readonly inbox: Inbox;
   readonly outbox: Outbox;
   readonly clock: Clock;
-  readonly directory: string;
+  readonly database: Database;
   readonly freeDiskBytes: number;
   /** How long settled rows keep their bodies, in milliseconds. */
   readonly settledRowsMs: number;
   readonly onFailure: (error: unknown) => void;
 }
 
-const EVERY_MS = 10_000;
+const EVERY_MS = 5_000;
 /** The inbox keeps event IDs this much longer than bodies, and answers stay with them. */
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Rows in one transaction: small enough that the pipeline does not notice. */
@@ -31,7 +32,9 @@ export class Housekeeping extends WorkLoop {
   }
 
   protected async work(): Promise<boolean> {
-    const { inbox, outbox, clock, directory, freeDiskBytes, settledRowsMs } = this.ports;
+    const { database, inbox, outbox, clock, freeDiskBytes, settledRowsMs } = this.ports;
+    const { directory } = database;
+    database.requireInPlace();
     requireFreeSpace(directory, freeDiskBytes);
     const before = clock.now() - settledRowsMs;
     const cleaned = (await inbox.clean(before, BATCH)) + (await outbox.clean(before - DAY_MS, BATCH));

@@ -1,12 +1,12 @@
-/** Works off invitations, one at a time: accepts those that the policy allows, through the inviter's server, and leaves the others alone. */
+/** Works off invitations, a few at a time: accepts those that the policy allows, through the inviter's server, and leaves the others alone. */
 import type { Clock } from "../clock.ts";
 import { Cancelled, ServerRefused, ServerUnreachable, StoreFailed } from "../errors.ts";
 import type { InviteJob, InviteOutcome, Invites } from "../journal/invites.ts";
-import { WorkLoop } from "../lifecycle.ts";
+import { supervise, WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { pauseAfter } from "../matrix/retries.ts";
-import type { UserId } from "../protocol/ids.ts";
+import type { RoomId, UserId } from "../protocol/ids.ts";
 import { serverOf } from "./invitePolicy.ts";
 
 export interface InvitationsPorts {
@@ -19,12 +19,15 @@ export interface InvitationsPorts {
 }
 
 const POLL_MS = 5_000;
+/** A join through a server that does not answer must not hold up the others. */
+const AT_ONCE = 4;
 const PACE = { baseMs: 500, maxBackoffMs: 10 * 60_000 };
 /** A few hours of the homeserver saying no. That it is away, or asks us to wait, does not count: it shows an invitation only once. */
 const MOST_ATTEMPTS = 30;
 
 export class Invitations extends WorkLoop {
   private readonly ports: InvitationsPorts;
+  private readonly inWork = new Map<RoomId, Promise<void>>();
   private lookAgainAt: number | null = null;
 
   constructor(ports: InvitationsPorts) {
@@ -32,13 +35,33 @@ export class Invitations extends WorkLoop {
     this.ports = ports;
   }
 
+  override async stop(): Promise<void> {
+    await super.stop();
+    await Promise.all(this.inWork.values());
+  }
+
   protected async work(): Promise<boolean> {
-    const { invites, clock, log } = this.ports;
-    const { job, lookAgainAt } = invites.next();
+    if (this.inWork.size >= AT_ONCE) return false;
+    const { job, lookAgainAt } = this.ports.invites.next([...this.inWork.keys()]);
     this.lookAgainAt = lookAgainAt;
     if (job === null) return false;
+    const done = supervise(this.handle(job), (error) => this.fail(error)).then(() => {
+      this.inWork.delete(job.roomId);
+      this.ports.invites.announce();
+    });
+    this.inWork.set(job.roomId, done);
+    return true;
+  }
+
+  protected rest(): Promise<void> {
+    const waitMs = this.lookAgainAt === null ? POLL_MS : this.lookAgainAt - this.ports.clock.now();
+    return this.ports.invites.changed(this.signal, Math.min(Math.max(waitMs, 1), POLL_MS));
+  }
+
+  private async handle(job: InviteJob): Promise<void> {
+    const { invites, clock, log } = this.ports;
     const outcome = await this.answer(job);
-    if (outcome === null) return false;
+    if (outcome === null) return;
     invites.finish(job, outcome);
     const fields = { roomId: job.roomId, inviter: job.inviter };
     if (outcome.kind === "joined") log.info(fields, "invitation accepted");
@@ -49,12 +72,6 @@ export class Invitations extends WorkLoop {
         { ...fields, reason: outcome.reason },
         outcome.kind === "ignored" ? "invitation ignored" : "invitation could not be accepted",
       );
-    return true;
-  }
-
-  protected rest(): Promise<void> {
-    const waitMs = this.lookAgainAt === null ? POLL_MS : this.lookAgainAt - this.ports.clock.now();
-    return this.ports.invites.changed(this.signal, Math.min(Math.max(waitMs, 1), POLL_MS));
   }
 
   /** @returns null where the bot stops: the invitation is taken up after the next start */

@@ -31,7 +31,10 @@ export async function connect(
       const { userId, deviceId } = await homeserver.whoami(signal);
       return { userId, deviceId: requireOwnDevice(config, userId, deviceId), versions };
     } catch (error) {
-      const retryable = error instanceof ServerUnreachable || (error instanceof ServerRefused && error.retryable);
+      // Without an errcode a proxy has answered, whose homeserver may still be starting.
+      const retryable =
+        error instanceof ServerUnreachable ||
+        (error instanceof ServerRefused && !error.tokenRefused && (error.retryable || error.errcode === null));
       if (!retryable || patience === "once") throw error;
       const waitMs = Math.max(pauseMs, error instanceof ServerRefused ? (error.retryAfterMs ?? 0) : 0);
       log.warn(

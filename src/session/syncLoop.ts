@@ -47,6 +47,7 @@ const FILTER: JsonObject = {
 };
 
 const LONG_POLL_MS = 30_000;
+const IDLE_PAUSE_MS = 250;
 const PACE = { baseMs: 500, maxBackoffMs: 30_000 };
 
 export class SyncLoop extends WorkLoop {
@@ -61,13 +62,14 @@ export class SyncLoop extends WorkLoop {
     this.ports = ports;
   }
 
-  /** One sync. @returns false after a failure, for a pause */
+  /** One sync. @returns false for a pause: after a failure, or where there was no news and no wait */
   protected async work(): Promise<boolean> {
-    const { homeserver, receiver, stateAfter, log } = this.ports;
+    const { homeserver, receiver, stateAfter, clock, log } = this.ports;
     await receiver.ready(this.signal);
     if (this.signal.aborted) return false;
+    const since = receiver.position();
+    const startedAt = clock.now();
     try {
-      const since = receiver.position();
       const request = { since, filter: FILTER, timeoutMs: this.timeoutMs, stateAfter };
       await receiver.receive(await homeserver.sync(request, this.signal), since);
     } catch (error) {
@@ -77,7 +79,10 @@ export class SyncLoop extends WorkLoop {
     if (this.failures > 0) log.info({ failures: this.failures }, "syncing again");
     this.failures = 0;
     this.timeoutMs = LONG_POLL_MS;
-    return true;
+    // A server that answers at once without news would be asked for ever.
+    const idle = receiver.position() === since && clock.now() - startedAt < IDLE_PAUSE_MS;
+    this.pauseMs = IDLE_PAUSE_MS;
+    return !idle;
   }
 
   protected rest(): Promise<void> {

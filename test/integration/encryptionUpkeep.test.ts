@@ -1,6 +1,7 @@
 /** What the engine does by itself between syncs: broken Olm sessions are mended, refusals are repeated. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { silentLogger, type LogFields } from "../../src/logging.ts";
 import { startDevServer } from "../../devserver/server.ts";
 import { isJsonObject, type JsonObject } from "../../src/protocol/json.ts";
 import { CryptoPeer, encryptedRoom, targetOf } from "../support/cryptoPeer.ts";
@@ -57,6 +58,32 @@ test("a broken Olm session is replaced after the sync that showed it", async (t)
   assert.ok(event && isJsonObject(event.content));
   const clear = await bot.engine.decrypt(event);
   assert.deepEqual(clear.kind === "decrypted" && clear.content, { n: 3 });
+});
+
+test("to-device messages that can't be decrypted are counted in the log, and nothing else of them is there", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const lines: (readonly [LogFields, string])[] = [];
+  const info = (...line: readonly [LogFields, string]): void => void lines.push(line);
+  const bot = await CryptoPeer.start(t, {
+    server,
+    account: server.createAccount("bot"),
+    log: { ...silentLogger, info },
+  });
+  const alice = await CryptoPeer.start(t, { server, account: server.createAccount("alice") });
+  const users = [bot.userId, alice.userId];
+  const settings = { rotation_period_msgs: 1 };
+  const target = targetOf(encryptedRoom(server, users, settings), users, settings);
+  const botDevice = bot.engine.identity.deviceId;
+  const told = (): readonly unknown[] => lines.filter(([, message]) => message.startsWith("to-device messages"));
+  server.holdToDevice(bot.userId, botDevice);
+  await alice.send(target, "x.a", { n: 1 }, "t1");
+  await alice.send(target, "x.a", { n: 2 }, "t2");
+  server.releaseToDevice(bot.userId, botDevice, (held) => held.map(broken));
+  await bot.sync();
+  assert.deepEqual(told(), [[{ count: 2 }, "to-device messages that could not be decrypted"]]);
+  await bot.sync();
+  assert.equal(told().length, 1, "a sync without any says nothing");
 });
 
 test("a refused upload of keys is repeated, as late as the server asks", async (t) => {

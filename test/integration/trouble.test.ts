@@ -1,6 +1,6 @@
 /** Bad luck and bad input: the server is away, refuses, limits, loses replies or sends nonsense. Nothing is lost, and it is said. */
 import assert from "node:assert/strict";
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { JsonObject } from "../../src/protocol/json.ts";
@@ -214,6 +214,46 @@ test("a data directory of another device is refused with 73, and one in use too"
   assert.match(third.stderr, /DOCKETBOT.*OTHERDEVICE/s);
 });
 
+test("an empty data directory for a device that has keys already is refused with 73, and the old one goes on", async (t) => {
+  const { server, account, bot, directory, restart } = await startConversation(t);
+  await bot.stop();
+  const elsewhere = new BotProcess({ homeserver: server.url, ...account, directory: temporaryDirectory(t) });
+  t.after(() => elsewhere.kill());
+  assert.equal((await elsewhere.ended()).code, ExitCode.dataDirectory);
+  assert.match(elsewhere.stderr, /DOCKETBOT has keys on the homeserver .* sign in again/s);
+  await restart({ directory });
+});
+
+test("a database that is deleted while the bot runs ends it with 74: it does not go on saying success", async (t) => {
+  const { directory, bot } = await startConversation(t);
+  rmSync(join(directory, "data", "docket.db"));
+  assert.equal((await bot.ended()).code, ExitCode.storage);
+  assert.match(bot.stderr, /docket\.db was deleted or replaced/);
+});
+
+test("a join that hangs does not hold up another invitation", async (t) => {
+  const { server, alice, account } = await startConversation(t);
+  const [stuck, free] = [await alice.createRoom({}), await alice.createRoom({})];
+  const joins = server.fault({ path: new RegExp(`/join/${stuck}`), times: Infinity, action: { kind: "hang" } });
+  await alice.invite(stuck, account.userId);
+  await server.waitFor(() => joins.hits > 0, 10_000, "the hanging join");
+  await alice.invite(free, account.userId);
+  await alice.waitForJoin(free, account.userId, 10_000);
+  assert.equal(server.membership(stuck, account.userId), "invite");
+});
+
+test("a bot whose output nobody reads still ends when it is told to", async (t) => {
+  const { server, alice, room, bot } = await startConversation(t, { bot: { yaml: `${DEFAULT_YAML}log: debug\n` } });
+  const roomId = await room();
+  bot.child.stdout?.pause();
+  for (let count = 0; count < 400; count += 1)
+    server.append(roomId, { type: "org.example.noise", sender: alice.userId, content: {} });
+  await alice.send(roomId, "org.example.report", request(alice));
+  const ended = new Promise((resolve) => bot.child.once("exit", resolve));
+  bot.child.kill("SIGTERM");
+  assert.equal(await ended, ExitCode.ok);
+});
+
 for (const [what, text] of [
   ["truncated", '{"next_batch": "s1", "rooms": {"jo'],
   ["no object", "[]"],
@@ -298,21 +338,23 @@ test("a disk with less room than the operator asks for ends the bot with 74 and 
   assert.match(bot.stderr, /limits\.free_disk/);
 });
 
-test("a data directory that can't be written ends the bot with 74 and a reason", async (t) => {
-  const server = await startDevServer();
-  t.after(() => server.stop());
-  const account = server.createAccount("docket");
-  // A file system in which even the superuser can make no directory.
-  const bot = new BotProcess({
-    homeserver: server.url,
-    ...account,
-    directory: temporaryDirectory(t),
-    dataDirectory: "/sys/docket-data",
+for (const dataDirectory of ["/sys/docket-data", "/proc/docket-data/deeper"]) {
+  test(`a data directory that can't be made (${dataDirectory}) ends the bot with 74 and a reason`, async (t) => {
+    const server = await startDevServer();
+    t.after(() => server.stop());
+    const account = server.createAccount("docket");
+    const bot = new BotProcess({
+      homeserver: server.url,
+      ...account,
+      directory: temporaryDirectory(t),
+      // In these file systems even the superuser can make no directory.
+      dataDirectory,
+    });
+    t.after(() => bot.kill());
+    assert.equal((await bot.ended()).code, ExitCode.storage);
+    assert(bot.stderr.includes(dataDirectory));
   });
-  t.after(() => bot.kill());
-  assert.equal((await bot.ended()).code, ExitCode.storage);
-  assert.match(bot.stderr, /\/sys\/docket-data/);
-});
+}
 
 test("a disk that is full ends the bot with 74 and a reason, and nothing is lost: with room again it takes up everything", async (t) => {
   const { alice, room, bot, restart } = await startConversation(t, { bot: { fileSizeLimitKiB: 1_200 } });

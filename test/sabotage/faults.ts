@@ -14,6 +14,7 @@ export interface Fault {
 
 const inbox = "test/unit/journal/inbox.test.ts";
 const conversation = "test/integration/conversation.test.ts";
+const engineFailures = "test/unit/crypto/engineFailures.test.ts";
 const trouble = "test/integration/trouble.test.ts";
 
 export const faults: readonly Fault[] = [
@@ -205,6 +206,50 @@ export const faults: readonly Fault[] = [
     test: {
       file: "test/integration/encryption.test.ts",
       name: "what one side encrypts the other decrypts, with its session, message index and device",
+    },
+  },
+  {
+    name: "no-pause-after-a-failed-query",
+    breaks: "a homeserver that fails is not hammered",
+    file: "src/crypto/keyUpkeep.ts",
+    find: "if (!this.failed) return 0;",
+    replace: "if (this.failures >= 0) return 0;",
+    test: {
+      file: engineFailures,
+      name: "a /keys/query that fails with an error is repeated with growing pauses, whatever syncs come",
+    },
+  },
+  {
+    name: "failed-query-not-told",
+    breaks: "a query that the homeserver failed to answer is repeated, without anybody's nudge",
+    file: "src/crypto/memberDevices.ts",
+    find: "this.options.onFailure(worst);",
+    replace: "",
+    test: {
+      file: engineFailures,
+      name: "a /keys/query that fails with an error is repeated with growing pauses, whatever syncs come",
+    },
+  },
+  {
+    name: "open-query-counted-as-due",
+    breaks: "a dead server costs no more than a request now and then",
+    file: "src/crypto/queryPauses.ts",
+    find: ".filter(([user]) => !leftOut.has(user))",
+    replace: "",
+    test: {
+      file: engineFailures,
+      name: "while a dead server's query is open nobody is asked, and when it has ended the next one follows by itself",
+    },
+  },
+  {
+    name: "malformed-claim-escapes",
+    breaks: "no answer of a server, however broken, ends the bot",
+    file: "src/crypto/serverAnswers.ts",
+    find: "throw error instanceof DocketError ? error : unusable(type, error);",
+    replace: "throw error;",
+    test: {
+      file: "test/integration/encryptionClaims.test.ts",
+      name: "servers that answer a claim with something unreadable cost their own users the key, and nobody else",
     },
   },
   {
