@@ -214,22 +214,30 @@ test("a data directory of another device is refused with 73, and one in use too"
   assert.match(third.stderr, /DOCKETBOT.*OTHERDEVICE/s);
 });
 
-test("an empty data directory for a device that has keys already is refused with 73, and the old one goes on", async (t) => {
-  const { server, account, bot, directory, restart } = await startConversation(t);
-  await bot.stop();
-  const elsewhere = new BotProcess({ homeserver: server.url, ...account, directory: temporaryDirectory(t) });
-  t.after(() => elsewhere.kill());
-  assert.equal((await elsewhere.ended()).code, ExitCode.dataDirectory);
-  assert.match(elsewhere.stderr, /DOCKETBOT has keys on the homeserver .* sign in again/s);
-  await restart({ directory });
-});
+test(
+  "an empty data directory for a device that has keys already is refused with 73, and the old one goes on",
+  { timeout: 40_000 },
+  async (t) => {
+    const { server, account, bot, directory, restart } = await startConversation(t);
+    await bot.stop();
+    const elsewhere = new BotProcess({ homeserver: server.url, ...account, directory: temporaryDirectory(t) });
+    t.after(() => elsewhere.kill());
+    assert.equal((await elsewhere.ended()).code, ExitCode.dataDirectory);
+    assert.match(elsewhere.stderr, /DOCKETBOT has keys on the homeserver .* sign in again/s);
+    await restart({ directory });
+  },
+);
 
-test("a database that is deleted while the bot runs ends it with 74: it does not go on saying success", async (t) => {
-  const { directory, bot } = await startConversation(t);
-  rmSync(join(directory, "data", "docket.db"));
-  assert.equal((await bot.ended()).code, ExitCode.storage);
-  assert.match(bot.stderr, /docket\.db was deleted or replaced/);
-});
+test(
+  "a database that is deleted while the bot runs ends it with 74: it does not go on saying success",
+  { timeout: 40_000 },
+  async (t) => {
+    const { directory, bot } = await startConversation(t);
+    rmSync(join(directory, "data", "docket.db"));
+    assert.equal((await bot.ended()).code, ExitCode.storage);
+    assert.match(bot.stderr, /docket\.db was deleted or replaced/);
+  },
+);
 
 test("a join that hangs does not hold up another invitation", async (t) => {
   const { server, alice, account } = await startConversation(t);

@@ -212,8 +212,8 @@ export const faults: readonly Fault[] = [
     name: "no-pause-after-a-failed-query",
     breaks: "a homeserver that fails is not hammered",
     file: "src/crypto/keyUpkeep.ts",
-    find: "if (!this.failed) return 0;",
-    replace: "if (this.failures >= 0) return 0;",
+    find: "await clock.sleep(pauseMs, signal);",
+    replace: "await clock.sleep(1, signal);",
     test: {
       file: engineFailures,
       name: "a /keys/query that fails with an error is repeated with growing pauses, whatever syncs come",
@@ -371,5 +371,49 @@ export const faults: readonly Fault[] = [
     find: "if (!update.limited ||",
     replace: "if (update.limited ||",
     test: { file: inbox, name: "a limited timeline is recorded as a gap with the sync that showed it" },
+  },
+  {
+    name: "deleted-database-not-noticed",
+    breaks: "no success for what is not on disk any more",
+    file: "src/pipeline/housekeeping.ts",
+    find: "database.requireInPlace();",
+    replace: "",
+    test: {
+      file: trouble,
+      name: "a database that is deleted while the bot runs ends it with 74: it does not go on saying success",
+    },
+  },
+  {
+    name: "keys-elsewhere-not-noticed",
+    breaks: "a device has one set of keys, and the bot does not run with another",
+    file: "src/session/ownKeys.ts",
+    find: 'if (typeof known !== "string" || known === ed25519) return;',
+    replace: "if (known !== null) return;",
+    test: {
+      file: trouble,
+      name: "an empty data directory for a device that has keys already is refused with 73, and the old one goes on",
+    },
+  },
+  {
+    name: "malformed-encryption-ignored",
+    breaks: "never in the clear: an encryption event counts even if it is malformed otherwise",
+    file: "src/journal/roomStates.ts",
+    find: " || update.encryptionSeen,",
+    replace: ",",
+    test: {
+      file: "test/unit/journal/roomStates.test.ts",
+      name: "an encryption event that is malformed otherwise still makes the room encrypted",
+    },
+  },
+  {
+    name: "one-room-takes-all-places",
+    breaks: "a room whose answers are slow does not hold up the others",
+    file: "src/journal/outbox.ts",
+    find: "const free = want.perRoom -",
+    replace: "const free = want.max + want.perRoom -",
+    test: {
+      file: "test/unit/journal/outbox.test.ts",
+      name: "a room with many answers leaves places for the others, and counts what is being sent already",
+    },
   },
 ];
