@@ -146,7 +146,7 @@ export const faults: readonly Fault[] = [
     name: "last-expiry-check-removed",
     breaks: "no answer after the lifetime: time may have passed during encryption",
     file: "src/pipeline/sender.ts",
-    find: '      if (clock.now() > lastMoment) return { kind: "dropped", reason: "expired" };',
+    find: '      if (clock.now() > lastMoment) return dropped("expired");',
     replace: "",
     test: {
       file: "test/integration/lastExpiryCheck.test.ts",
@@ -190,8 +190,8 @@ export const faults: readonly Fault[] = [
     name: "encryption-forgotten",
     breaks: "never in the clear: a room that was seen encrypted stays encrypted",
     file: "src/journal/roomStates.ts",
-    find: "everEncrypted: before?.everEncrypted ?? false,",
-    replace: "everEncrypted: false,",
+    find: "everEncrypted: (before?.everEncrypted ?? false) ||",
+    replace: "everEncrypted:",
     test: {
       file: "test/unit/journal/roomStates.test.ts",
       name: "a room that was seen encrypted once stays encrypted, whatever the server sends or withholds later",
@@ -271,9 +271,9 @@ export const faults: readonly Fault[] = [
   {
     name: "rate-limit-ignored",
     breaks: "a server's wish to be left alone for a while is obeyed",
-    file: "src/pipeline/sender.ts",
-    find: "(error.retryAfterMs ?? backoffMs)",
-    replace: "(error.retryAfterMs === null ? backoffMs : 1)",
+    file: "src/matrix/retries.ts",
+    find: "return askedMs ?? backoffMs(failures, NO_JITTER, pace);",
+    replace: "return askedMs === null ? backoffMs(failures, NO_JITTER, pace) : 1;",
     test: { file: trouble, name: "an answer that the server limits waits as long as it says, and then arrives" },
   },
   {
@@ -346,8 +346,8 @@ export const faults: readonly Fault[] = [
     name: "order-ignored",
     breaks: "events of an ordered handler run in the order of arrival",
     file: "src/journal/readyQueue.ts",
-    find: "if (row.ordered === 0) return [row];",
-    replace: "if (row.ordered >= 0) return [row];",
+    find: "room_id = ? AND ordered = 0 AND",
+    replace: "room_id = ? AND",
     test: {
       file: inbox,
       name: "ordered entries of a room are handed out one by one in the order of arrival, whatever their deadlines",
