@@ -65,6 +65,7 @@ export class KeyUpkeep {
         code: error instanceof DocketError ? error.code : "BUG",
         status: error instanceof ServerRefused ? error.status : undefined,
         errcode: error instanceof ServerRefused ? error.errcode : undefined,
+        problem: error instanceof DocketError ? error.message : undefined,
       },
       "a key request failed; it will be repeated",
     );
