@@ -7,9 +7,8 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config/config.ts";
 import type { CryptoEngine } from "./crypto/cryptoEngine.ts";
-
 import { createCryptoEngine } from "./crypto/engine.ts";
-import { KeyStore, type KeyStoreHooks } from "./crypto/keyStore.ts";
+import { KeyStore } from "./crypto/keyStore.ts";
 import { cryptoLibraryVersion } from "./crypto/libraryVersion.ts";
 import { Cancelled, DocketError } from "./errors.ts";
 import type { Registry } from "./handlers/registry.ts";
@@ -49,8 +48,6 @@ export interface BotPorts {
   readonly onFailure: (error: unknown) => void;
   /** Must end the process at once, synchronously: memory is ahead of disk, or can't be trusted any more. */
   readonly onFatal: (error: Error) => never;
-  /** For tests that kill the process at a certain commit. */
-  readonly keyStoreHooks?: KeyStoreHooks;
 }
 
 export interface Bot extends Service {
@@ -107,7 +104,6 @@ export function createBot(config: Config, ports: BotPorts): Bot {
       libraryVersion: await cryptoLibraryVersion(),
       onFatal,
       log,
-      ...(ports.keyStoreHooks === undefined ? {} : { hooks: ports.keyStoreHooks }),
     });
     opened.push(() => keyStore.close());
     keyStore.install();

@@ -36,7 +36,6 @@ export class Judge {
   private readonly registry: Registry;
   private readonly rooms: RoomStates;
   private readonly clock: Clock;
-
   private readonly log: Logger;
 
   constructor(ports: {
