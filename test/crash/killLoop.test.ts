@@ -12,7 +12,7 @@ import { Sender } from "../../demo/sender/sender.ts";
 import { startDevServer } from "../../devserver/server.ts";
 import { BotProcess } from "../support/botProcess.ts";
 import { allRecordedOnce, noIndexTwice, noOlmPlaceTwice, oneAnswerEach, oneIdentity } from "../support/crashJudge.ts";
-import { FIRST_MOMENTS, momentsToKill, type Moment } from "../support/crashMoments.ts";
+import { FIRST_MOMENTS, momentsToKill, UPLOAD, whileItStarts, type Moment } from "../support/crashMoments.ts";
 import { CrashRandom } from "../support/crashRandom.ts";
 import { CrashTraffic } from "../support/crashTraffic.ts";
 import { temporaryDirectory } from "../support/temporaryDirectory.ts";
@@ -43,12 +43,15 @@ test(`killed at any moment ${KILLS} times, the bot answers every request once an
   await compiler.running();
   assert.equal(await compiler.stop(), 0);
   const lives = new Lives(t, { homeserver: server.url, ...account, directory: temporaryDirectory(t), env });
+  // However quickly the first life starts, no key of its reaches the server: the moments after it wait for the first upload.
+  const unheard = server.fault({ path: UPLOAD, userId: account.userId, times: Infinity, action: { kind: "hang" } });
   const kill = (moment: Moment): Promise<void> =>
-    lives.untilKilled(moment.name, (bot) =>
-      moment.come({ bot, account, server, random, traffic, startMs: lives.startMs }),
-    );
+    lives.untilKilled(moment.name, (bot) => {
+      if (lives.kills > 0) unheard.remove();
+      return moment.come({ bot, account, server, random, traffic, startMs: lives.startMs });
+    });
 
-  for (const moment of FIRST_MOMENTS) await kill(moment);
+  for (const moment of [whileItStarts, ...FIRST_MOMENTS]) await kill(moment);
   let oldRoom = "";
   let first = "";
   await lives.untilKilled("in its first rooms", async (bot) => {

@@ -29,7 +29,7 @@ const PATIENCE_MS = 60_000;
 /** Longer than the bot needs for what follows a request or a line in its log. */
 const SOON_MS = 25;
 
-const whileItStarts: Moment = {
+export const whileItStarts: Moment = {
   name: "while it starts",
   come: ({ random, startMs }) => pause(random.below(startMs * 0.9)),
 };
@@ -113,11 +113,10 @@ function said(words: RegExp, stimulus?: Stimulus): Moment {
   };
 }
 
-const UPLOAD = /\/keys\/upload$/;
+export const UPLOAD = /\/keys\/upload$/;
 
-/** For a bot that nobody knows yet. */
+/** For a bot that nobody knows yet, after one that was killed before it could upload a key. */
 export const FIRST_MOMENTS: readonly Moment[] = [
-  whileItStarts,
   before(UPLOAD, "its first key upload", () => Promise.resolve()),
   after(UPLOAD, "its first key upload", () => Promise.resolve()),
 ];
