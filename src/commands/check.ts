@@ -75,23 +75,40 @@ async function whoAnswers(config: Config): Promise<string> {
   }
 }
 
+const RECEIPT_ROOMS: Readonly<Record<Config["receipts"]["rooms"], string>> = {
+  none: "no rooms",
+  private_encrypted: "encrypted rooms that not everybody may join",
+  private: "rooms that not everybody may join",
+  all: "all rooms",
+};
+
 function summary(config: Config): string {
   const { dialects, defaultLifetimeMs, maxLifetimeMs, unknownTypes } = config.responses;
   const lines = [
     `${config.file} is well. Docket would:`,
     `  act as ${config.account.user} on ${config.homeserver}`,
     `  keep its data in ${config.data.directory}, and stop with less than ${formatSize(config.limits.freeDiskBytes)} of free disk`,
-    `  accept invites from ${config.invites.accept.length === 0 ? "nobody" : config.invites.accept.join(", ")}`,
+    `  accept invites from ${config.invites.accept.length === 0 ? "nobody" : config.invites.accept.join(", ")}${config.invites.publicRooms ? ", to public rooms too" : ""}`,
+    config.invites.notice === null
+      ? "  say nothing when it joins a room"
+      : "  say in each room what it does there, once",
+    `  send delivery receipts in ${RECEIPT_ROOMS[config.receipts.rooms]}, where the homeserver supports them`,
     `  record ${config.record.types.length === 0 ? "nothing" : config.record.types.join(", ")}`,
     dialects.length === 0
       ? "  answer no status requests"
       : `  answer status requests in ${dialects.join(", ")}, within ${formatDuration(defaultLifetimeMs)} or up to ${formatDuration(maxLifetimeMs)} where asked`,
     `  meet unknown types with: ${unknownTypes}`,
     ...config.handlers.map(
-      ({ types, ordered, steps }) =>
-        `  handle ${types.join(", ")}: ${steps.map(({ name }) => name).join(", then ")}${ordered ? " (in order)" : ""}`,
+      ({ types, match, ordered, steps }) =>
+        `  handle ${types.join(", ")}${match.map(({ key, value }) => ` with ${key} ${JSON.stringify(value)}`).join(" and")}: ${steps.map(({ name }) => name).join(", then ")}${ordered ? " (in order)" : ""}`,
     ),
   ];
   if (config.handlers.length === 0) lines.push("  handle no event types");
+  const { listen } = config.operations;
+  lines.push(
+    listen === null
+      ? "  serve no health and metrics"
+      : `  serve health and metrics on ${listen.host} port ${listen.port}`,
+  );
   return `${lines.join("\n")}\n`;
 }

@@ -1,6 +1,7 @@
 /** The configuration after it was read, checked and completed with its defaults. Units stand in the names. */
 import type { LogLevel } from "../logging.ts";
 import type { ConfigProblem } from "../errors.ts";
+import type { ContentRequirement } from "../protocol/capabilities.ts";
 import type { Dialect } from "../protocol/dialects.ts";
 import type { UserId } from "../protocol/ids.ts";
 import type { Secret } from "./secret.ts";
@@ -24,6 +25,19 @@ export interface Config {
   readonly invites: {
     /** Patterns of user IDs, `*` for any run of characters; a bare server `example.org` has become `@*:example.org`. */
     readonly accept: readonly string[];
+    readonly publicRooms: boolean;
+    /** Rooms that the bot may be in. */
+    readonly maxRooms: number;
+    /** Invitations accepted within an hour; further ones wait. */
+    readonly maxPerHour: number;
+    /** Null: an invitation that is not accepted is left alone. Else it is declined with the reason, and these words behind it. */
+    readonly decline: string | null;
+    /** Said once in each room; null: nothing is said. */
+    readonly notice: string | null;
+  };
+  readonly rooms: {
+    /** How long the bot stays in a room where it is alone; null: for ever. */
+    readonly leaveWhenAloneMs: number | null;
   };
   readonly responses: {
     /** In the operator's order; empty: nothing is answered. */
@@ -32,6 +46,16 @@ export interface Config {
     readonly maxLifetimeMs: number;
     readonly sendMarginMs: number;
     readonly unknownTypes: "error" | "addressed" | "ignore";
+  };
+  readonly receipts: {
+    /** Which rooms' senders get delivery receipts (MSC4089). */
+    readonly rooms: "none" | "private_encrypted" | "private" | "all";
+    /** Whether `m.delivery` is tried before its unstable name. */
+    readonly preferStable: boolean;
+  };
+  readonly capabilities: {
+    /** Whether the event types that are handled are published in the account's profile (MSC4401). */
+    readonly advertise: boolean;
   };
   readonly record: {
     /** Event types to record: exact, or with `*` at the end. */
@@ -47,14 +71,22 @@ export interface Config {
     readonly settledRowsMs: number;
     readonly shutdownGraceMs: number;
   };
+  readonly operations: {
+    /** Where health and metrics are served over HTTP; null: nowhere. */
+    readonly listen: { readonly host: string; readonly port: number } | null;
+    /** Asked for with each request; null only where `listen` is an address of this machine alone. */
+    readonly token: Secret | null;
+  };
   readonly log: LogLevel;
   /** Not wrong, but worth a second look: a secret file that others can read, a type that no handler can ever see. */
   readonly warnings: readonly ConfigProblem[];
 }
 
 export interface HandlerConfig {
-  /** Event types: exact, or with `*` at the end. No pattern stands in two handlers. */
+  /** Event types: exact, or with `*` at the end. No pattern stands in two handlers that ask the same of the content. */
   readonly types: readonly string[];
+  /** What the content must have for this handler; all of it. */
+  readonly match: readonly ContentRequirement[];
   readonly ordered: boolean;
   readonly steps: readonly StepConfig[];
 }

@@ -1,6 +1,8 @@
 /** Rules between values, checked on whatever could be read, so that they show beside other mistakes. */
 import type { ConfigProblem } from "../errors.ts";
 import type { LocatedYaml, YamlValue } from "./locatedYaml.ts";
+import { isCapabilityRequest } from "../protocol/capabilities.ts";
+import { parseListenAddress } from "./leaves.ts";
 import { formatDuration, parseDuration } from "./units.ts";
 import { formatPath, showText, type YamlPath } from "./yamlPath.ts";
 
@@ -47,14 +49,16 @@ export function crossCheck(
     for (const [index, type] of list(at(entry, "types")).entries()) {
       if (typeof type !== "string") continue;
       const path = ["handlers", handler, "types", index];
-      const first = seen.get(type);
+      const kind = `${type}\n${requirements(at(entry, "match"))}`;
+      const first = seen.get(kind);
       if (first !== undefined) {
         const { line } = document.placeOf(first);
-        const message = `found the type ${showText(type)} a second time; the first is ${formatPath(first)} on line ${line}, expected it in one place`;
+        const same = at(entry, "match") === undefined ? "" : " with the same match";
+        const message = `found the type ${showText(type)}${same} a second time; the first is ${formatPath(first)} on line ${line}, expected it in one place`;
         say(problems, path, message, "Put all of its steps into one handler.");
         continue;
       }
-      seen.set(type, path);
+      seen.set(kind, path);
       const unusual = whatIsUnusual(type);
       if (unusual !== null) say(warnings, path, `the type ${showText(type)} ${unusual}`);
     }
@@ -104,6 +108,16 @@ export function crossCheck(
     if (pattern === "*" || pattern === "@*:*")
       say(warnings, ["invites", "accept", index], "everybody on every server can invite the bot");
   }
+  const listen = at(value, "operations", "listen");
+  const address = typeof listen === "string" ? parseListenAddress(listen) : null;
+  if (address !== null && !isLoopback(address.host) && at(value, "operations", "token") === undefined) {
+    say(
+      problems,
+      ["operations", "listen"],
+      "found an address that other machines may reach, expected operations.token with it",
+      "Add operations.token, or listen on 127.0.0.1.",
+    );
+  }
   const homeserver = at(value, "homeserver");
   if (typeof homeserver === "string" && /^http:\/\/(?!localhost[:/]|localhost$|127\.|\[::1\])/i.test(homeserver)) {
     say(
@@ -116,7 +130,19 @@ export function crossCheck(
   return { problems, warnings };
 }
 
+/** The same for the same requirements, in whatever order. */
+function requirements(match: YamlValue | undefined): string {
+  const each = list(match).map((entry) => JSON.stringify([at(entry, "key") ?? null, at(entry, "value") ?? null]));
+  return [...new Set(each)].sort().join("\n");
+}
+
+/** Names other than localhost are not looked up: whom they lead to is not this file's to say. */
+function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.[0-9]{1,3}){3}|::1)$/i.test(host);
+}
+
 function whatIsUnusual(type: string): string | null {
+  if (isCapabilityRequest(type)) return "reaches no handler: Docket answers it itself, from what the handlers take";
   if (type === "m.room.encrypted") return "reaches no handler: handlers see the type inside the encryption";
   if (/\s/.test(type)) return "has a space in it; event types usually have none";
   if (!type.includes(".") && !type.includes("*"))

@@ -3,6 +3,7 @@
  * same to editors as JSON Schema. Messages carry the expectation only: what was found is added by `schemaProblems.ts`.
  */
 import { z } from "zod";
+import { contentPath } from "../protocol/capabilities.ts";
 import type { UserId } from "../protocol/ids.ts";
 import { Secret } from "./secret.ts";
 import { DURATION_PATTERN, SIZE_PATTERN, formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
@@ -180,5 +181,98 @@ export function inviterPattern(description: string): z.ZodType<string, unknown> 
       return { value: bareServer ? `@*:${found}` : found };
     },
     { type: "string", minLength: 1, maxLength: 255, description },
+  );
+}
+
+/** Words for people, said as they stand. */
+export function words(description: string, bounds: { longest: number }): z.ZodType<string, unknown> {
+  return leaf<string>(
+    (found) => {
+      const expected = `text of at most ${bounds.longest} characters`;
+      if (typeof found !== "string") return { expected, ...(found === null ? {} : { hint: "Put it in quotes." }) };
+      const text = found.trim();
+      return text === "" || text.length > bounds.longest || !text.isWellFormed() ? { expected } : { value: text };
+    },
+    { type: "string", minLength: 1, maxLength: bounds.longest, description },
+  );
+}
+
+/**
+ * A value, or `false` for none at all.
+ * @returns null for `false`
+ */
+export function unlessFalse<Value>(
+  value: z.ZodType<Value, unknown>,
+  description: string,
+): z.ZodType<Value | null, unknown> {
+  return leaf<Value | null>(
+    (found) => {
+      if (found === false) return { value: null };
+      const result = value.safeParse(found);
+      if (result.success) return { value: result.data };
+      const [issue] = result.error.issues;
+      const { hint } = (issue as { params?: LeafParams } | undefined)?.params ?? {};
+      return { expected: `false, or ${issue?.message ?? "a value"}`, ...(hint === undefined ? {} : { hint }) };
+    },
+    { anyOf: [{ const: false }, z.toJSONSchema(value, { io: "input", unrepresentable: "any" })], description },
+  );
+}
+
+/**
+ * `true`, `false`, or words that are said on top.
+ * @returns null for `false`, empty for `true`
+ */
+export function switchOrWords(description: string, bounds: { longest: number }): z.ZodType<string | null, unknown> {
+  const text = words(description, bounds);
+  return leaf<string | null>(
+    (found) => {
+      if (typeof found === "boolean") return { value: found ? "" : null };
+      const result = text.safeParse(found);
+      return result.success
+        ? { value: result.data }
+        : { expected: `true, false, or text of at most ${bounds.longest} characters` };
+    },
+    { anyOf: [{ type: "boolean" }, { type: "string", minLength: 1, maxLength: bounds.longest }], description },
+  );
+}
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** @returns null where it is none */
+export function parseListenAddress(text: string): ListenAddress | null {
+  const match = /^(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9.-]{1,253})):([0-9]{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host === undefined || port > 65_535 ? null : { host, port };
+}
+
+/** An address of this machine and a port. */
+export function listenAddress(description: string): z.ZodType<ListenAddress, unknown> {
+  return leaf<ListenAddress>(
+    (found) => {
+      const expected = "an address and a port such as 127.0.0.1:9464";
+      if (typeof found !== "string") return { expected };
+      const address = parseListenAddress(found);
+      if (address !== null) return { value: address };
+      return {
+        expected,
+        ...(found.startsWith(":") ? { hint: "For every address of this machine write 0.0.0.0." } : {}),
+      };
+    },
+    { type: "string", pattern: "^(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9.-]+):[0-9]{1,5}$", description },
+  );
+}
+
+/** A place in an event's content (MSC4301). */
+export function contentKey(description: string): z.ZodType<string, unknown> {
+  return leaf<string>(
+    (found) =>
+      typeof found === "string" && found.length <= 1_000 && contentPath(found).every((name) => name !== "")
+        ? { value: found }
+        : { expected: "names with dots between them, such as msgtype or m\\.relates_to.rel_type" },
+    { type: "string", minLength: 1, maxLength: 1_000, description },
   );
 }

@@ -4,18 +4,18 @@
  */
 import { dirname, resolve } from "node:path";
 import { ConfigError, type ConfigProblem } from "../errors.ts";
-import type { Config, HandlerConfig, StepConfig } from "./config.ts";
+import { completeConfig, locatedStep } from "./completeConfig.ts";
+import type { Config } from "./config.ts";
 import { readFileFromDisk, readText, type FileReader } from "./configFiles.ts";
 import { crossCheck } from "./crossChecks.ts";
 import { knownKeys } from "./knownKeys.ts";
 import { readYaml, type LocatedYaml, type YamlValue } from "./locatedYaml.ts";
 import { prepareStep } from "./prepareHandlers.ts";
 import { resolveReferences, type ResolvedReferences } from "./references.ts";
-import { configJsonSchema, configSchema, type ParsedConfig } from "./schema.ts";
+import { configJsonSchema, configSchema } from "./schema.ts";
 import { schemaProblems } from "./schemaProblems.ts";
 import type { StepKindSchema } from "./stepKindSchema.ts";
-import { stepSchema, type ParsedStep } from "./stepSchema.ts";
-import { formatPath } from "./yamlPath.ts";
+import { stepSchema } from "./stepSchema.ts";
 
 export interface LoadOptions {
   readonly stepKinds: readonly StepKindSchema[];
@@ -60,7 +60,7 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Co
     throw new ConfigError(tidy(problems, references, file));
   }
   const warnings = tidy([...references.warnings, ...crossChecked.warnings], references, file);
-  return complete(file, baseDirectory, parsed.data, document, warnings);
+  return completeConfig(parsed.data, { file, baseDirectory, document, warnings });
 }
 
 /** A document that is no mapping at all is one problem, not one for each key; none if what it was could not be read. */
@@ -102,11 +102,6 @@ function valueOf(value: YamlValue | undefined, key: string): YamlValue | undefin
   return isMapping(value) ? value[key] : undefined;
 }
 
-function locatedStep({ name, options }: ParsedStep, handler: number, index: number, document: LocatedYaml): StepConfig {
-  const path = ["handlers", handler, "steps", index];
-  return { name, options, path: formatPath([...path, name]), ...document.placeOf(path) };
-}
-
 /** In the order of the file, each once, none with a secret in it. */
 function tidy(
   problems: readonly ConfigProblem[],
@@ -131,48 +126,4 @@ function tidy(
   if (sorted.length <= MOST_PROBLEMS) return sorted;
   const message = `${sorted.length - MOST_PROBLEMS} more problems are not shown`;
   return [...sorted.slice(0, MOST_PROBLEMS), { file, line: null, column: null, path: "", message }];
-}
-
-function complete(
-  file: string,
-  baseDirectory: string,
-  parsed: ParsedConfig,
-  document: LocatedYaml,
-  warnings: readonly ConfigProblem[],
-): Config {
-  const { homeserver, account, data, encryption, invites, responses, record, limits, log } = parsed;
-  const handlers = parsed.handlers.map(({ types, ordered, steps }, handler): HandlerConfig => ({
-    types,
-    ordered,
-    steps: steps.map((step, index) => locatedStep(step, handler, index, document)),
-  }));
-  return {
-    file,
-    baseDirectory,
-    homeserver,
-    account,
-    data: { directory: resolve(baseDirectory, data.directory) },
-    encryption: { plainInEncryptedRoom: encryption.plain_in_encrypted_room, waitForKeysMs: encryption.wait_for_keys },
-    invites,
-    responses: {
-      dialects: responses.dialects,
-      defaultLifetimeMs: responses.default_lifetime,
-      maxLifetimeMs: responses.max_lifetime,
-      sendMarginMs: responses.send_margin,
-      unknownTypes: responses.unknown_types,
-    },
-    record,
-    handlers,
-    limits: {
-      handlers: limits.handlers,
-      handlersPerRoom: limits.handlers_per_room,
-      inbox: limits.inbox,
-      parked: limits.parked,
-      freeDiskBytes: limits.free_disk,
-      settledRowsMs: limits.settled_rows,
-      shutdownGraceMs: limits.shutdown_grace,
-    },
-    log,
-    warnings,
-  };
 }

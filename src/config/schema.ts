@@ -5,15 +5,20 @@
 import { z } from "zod";
 import { dialectNames } from "../protocol/dialects.ts";
 import {
+  contentKey,
   count,
   duration,
   homeserverAddress,
   inviterPattern,
+  listenAddress,
   path,
   secret,
   size,
+  switchOrWords,
   typePattern,
+  unlessFalse,
   userId,
+  words,
 } from "./leaves.ts";
 import type { StepKindSchema } from "./stepKindSchema.ts";
 import { stepSchema } from "./stepSchema.ts";
@@ -45,10 +50,34 @@ const invites = z
         ),
       )
       .default([])
-      .meta({ description: "Whose invites are accepted. Empty: nobody's. Other invites are ignored." }),
+      .meta({ description: "Whose invites are accepted. Empty: nobody's." }),
+    public_rooms: z
+      .boolean()
+      .default(false)
+      .meta({ description: "Whether invites to rooms that anybody may join are accepted." }),
+    max_rooms: count("Rooms that the bot may be in; invites to more are not accepted.", 1_000_000).default(500),
+    max_per_hour: count("Invites that are accepted within an hour; further ones wait.", 1_000_000).default(20),
+    decline: switchOrWords(
+      "What becomes of an invite that is not accepted: false leaves it alone; true declines it and says why; a text is said after the reason.",
+      { longest: 500 },
+    ).prefault(false),
+    notice: unlessFalse(
+      words("The notice.", { longest: 4_000 }),
+      "Said once in each room that the bot is in; false for silence. By default that a record is kept, unless none is.",
+    ).optional(),
   })
   .prefault({})
   .meta({ description: "Invites to rooms." });
+
+const rooms = z
+  .strictObject({
+    leave_when_alone: unlessFalse(
+      duration("How long.", { minMs: 0, maxMs: 10 * YEAR_MS }),
+      "How long the bot stays in a room where nobody else is, nor is invited; false: for ever.",
+    ).prefault("7d"),
+  })
+  .prefault({})
+  .meta({ description: "Rooms that the bot is in." });
 
 const responses = z
   .strictObject({
@@ -83,6 +112,28 @@ const responses = z
   .prefault({})
   .meta({ description: "Answers to status requests (MSC4300)." });
 
+const receipts = z
+  .strictObject({
+    rooms: z.enum(["none", "private_encrypted", "private", "all"]).default("private_encrypted").meta({
+      description:
+        "In which rooms senders get a receipt for each event that was received and decrypted. Private: not everybody may join.",
+    }),
+    prefer_stable: z.boolean().default(false).meta({
+      description: "Whether the receipt type m.delivery is tried before org.matrix.msc4089.delivery.",
+    }),
+  })
+  .prefault({})
+  .meta({ description: "Delivery receipts (MSC4089), where the homeserver supports them." });
+
+const capabilities = z
+  .strictObject({
+    advertise: z.boolean().default(true).meta({
+      description: "Whether the handled event types are published in the bot's profile (MSC4401).",
+    }),
+  })
+  .prefault({})
+  .meta({ description: "What the bot says that it understands." });
+
 const record = z
   .strictObject({
     types: z
@@ -115,6 +166,19 @@ const limits = z
   .prefault({})
   .meta({ description: "Bounds on memory, disk and work in flight." });
 
+const operations = z
+  .strictObject({
+    listen: unlessFalse(
+      listenAddress("An address and a port."),
+      "Where health and metrics are served over HTTP; port 0 takes any free one; false: nowhere.",
+    ).prefault("127.0.0.1:9464"),
+    token: secret(
+      "Asked for as a bearer token, as ${env:NAME} or ${file:PATH}; required where others than this machine can connect.",
+    ).optional(),
+  })
+  .prefault({})
+  .meta({ description: "Health, metrics, control." });
+
 function handlers(stepKinds: readonly StepKindSchema[]) {
   const handler = z.strictObject({
     types: z
@@ -125,6 +189,19 @@ function handlers(stepKinds: readonly StepKindSchema[]) {
       )
       .min(1)
       .meta({ description: "The event types that this handler takes." }),
+    match: z
+      .array(
+        z.strictObject({
+          key: contentKey("Where in the content: names with dots between them, \\. for a dot in a name."),
+          value: z.string().meta({ description: "The text that must stand there, exactly." }),
+        }),
+      )
+      .min(1)
+      .optional()
+      .meta({
+        description:
+          "What the content must have for this handler, all of it; other events go on to the next that fits.",
+      }),
     ordered: z
       .boolean()
       .default(false)
@@ -161,10 +238,14 @@ export function configSchema(stepKinds: readonly StepKindSchema[]) {
         .meta({ description: "What is kept on disk." }),
       encryption,
       invites,
+      rooms,
       responses,
+      receipts,
+      capabilities,
       record,
       handlers: handlers(stepKinds),
       limits,
+      operations,
       log: z
         .enum(["debug", "info", "warn", "error", "silent"])
         .default("info")

@@ -17,7 +17,18 @@ test("homeserver and account are enough: every other value has its documented de
     homeserver: "https://matrix.example.org",
     data: { directory: "/etc/docket/data" },
     encryption: { plainInEncryptedRoom: "warn", waitForKeysMs: 604_800_000 },
-    invites: { accept: [] },
+    invites: {
+      accept: [],
+      publicRooms: false,
+      maxRooms: 500,
+      maxPerHour: 20,
+      decline: null,
+      notice: "I keep a record of what is sent in this room, and tell those who ask what became of their message.",
+    },
+    rooms: { leaveWhenAloneMs: 604_800_000 },
+    receipts: { rooms: "private_encrypted", preferStable: false },
+    capabilities: { advertise: true },
+    operations: { listen: { host: "127.0.0.1", port: 9464 }, token: null },
     responses: {
       dialects: ["stable", "msc4300", "gematik"],
       defaultLifetimeMs: 90_000,
@@ -45,11 +56,16 @@ test("every value that is set is taken over, in the units of the code", async ()
   const config = await loadText(`${smallest.replace("https://matrix.example.org", "http://localhost:8008/")}
 data: { directory: /var/lib/docket }
 encryption: { plain_in_encrypted_room: refuse, wait_for_keys: 2h }
-invites: { accept: ["@*:example.org", example.com, "@bot-*:*.example.net"] }
+invites: { accept: ["@*:example.org", example.com, "@bot-*:*.example.net"], public_rooms: true, max_rooms: 3, max_per_hour: 4, decline: true, notice: " Hello. " }
+rooms: { leave_when_alone: 1h }
+receipts: { rooms: all, prefer_stable: true }
+capabilities: { advertise: false }
+operations: { listen: "[::1]:0", token: an-ops-token }
 responses: { dialects: [gematik], default_lifetime: 30s, max_lifetime: 1h, send_margin: 0, unknown_types: addressed }
 record: { types: [m.room.message, "org.example.*"] }
 handlers:
   - types: ["org.example.a.*"]
+    match: [{ key: 'm\\.relates_to.rel_type', value: m.reference }]
     ordered: true
     steps: [archive, { validate: ./schema.json }, validate: { schema: other.json }]
 limits: { handlers: 3, handlers_per_room: 1, inbox: 10, parked: 20, free_disk: 10KB, settled_rows: 0, shutdown_grace: 1m }
@@ -58,7 +74,19 @@ log: silent
   assert.equal(config.homeserver, "http://localhost:8008");
   assert.equal(config.data.directory, "/var/lib/docket");
   assert.deepEqual(config.encryption, { plainInEncryptedRoom: "refuse", waitForKeysMs: 7_200_000 });
-  assert.deepEqual(config.invites.accept, ["@*:example.org", "@*:example.com", "@bot-*:*.example.net"]);
+  assert.deepEqual(config.invites, {
+    accept: ["@*:example.org", "@*:example.com", "@bot-*:*.example.net"],
+    publicRooms: true,
+    maxRooms: 3,
+    maxPerHour: 4,
+    decline: "",
+    notice: "Hello.",
+  });
+  assert.deepEqual(config.rooms, { leaveWhenAloneMs: 3_600_000 });
+  assert.deepEqual(config.receipts, { rooms: "all", preferStable: true });
+  assert.deepEqual(config.capabilities, { advertise: false });
+  assert.deepEqual(config.operations.listen, { host: "::1", port: 0 });
+  assert.equal(config.operations.token?.reveal(), "an-ops-token");
   assert.deepEqual(config.responses, {
     dialects: ["gematik"],
     defaultLifetimeMs: 30_000,
@@ -70,15 +98,16 @@ log: silent
   assert.deepEqual(config.handlers, [
     {
       types: ["org.example.a.*"],
+      match: [{ key: "m\\.relates_to.rel_type", value: "m.reference" }],
       ordered: true,
       steps: [
-        { name: "archive", options: undefined, path: "handlers[0].steps[0].archive", line: 14, column: 13 },
-        { name: "validate", options: "./schema.json", path: "handlers[0].steps[1].validate", line: 14, column: 22 },
+        { name: "archive", options: undefined, path: "handlers[0].steps[0].archive", line: 19, column: 13 },
+        { name: "validate", options: "./schema.json", path: "handlers[0].steps[1].validate", line: 19, column: 22 },
         {
           name: "validate",
           options: { schema: "other.json", max_messages: 5 },
           path: "handlers[0].steps[2].validate",
-          line: 14,
+          line: 19,
           column: 51,
         },
       ],
@@ -94,6 +123,17 @@ log: silent
     shutdownGraceMs: 60_000,
   });
   assert.equal(config.log, "silent");
+});
+
+test("what can be switched off with false is, and a bot that keeps nothing does not say that it does", async () => {
+  const config = await loadText(
+    `${smallest}invites: { notice: false, decline: Ask us. }\nrooms: { leave_when_alone: false }\noperations: { listen: false }\n`,
+  );
+  assert.equal(config.invites.notice, null);
+  assert.equal(config.invites.decline, "Ask us.");
+  assert.equal(config.rooms.leaveWhenAloneMs, null);
+  assert.equal(config.operations.listen, null);
+  assert.equal((await loadText(`${smallest}record: { types: [] }\n`)).invites.notice, null);
 });
 
 test("an empty list of dialects switches answering off, and an empty record list recording", async () => {

@@ -45,19 +45,31 @@ test("the sample loads, its steps can be prepared, and it warns of nothing", asy
   const handlers = await prepareHandlers(config, stepKinds);
   assert.deepEqual(
     handlers.map(({ steps }) => steps.map(({ name }) => name)),
-    [["validate", "archive"], ["archive"]],
+    [["validate", "archive"], ["acknowledge"], ["archive"]],
   );
 });
 
 test("the sample has every key of the schema, and no other", () => {
-  const found = keysOf(parseDocument(sample).contents, "").filter((path) => !path.startsWith("handlers[].steps[]"));
+  // A secret that most have no need of stands there as a comment.
+  const whole = sample.replace(/^ {2}# token: /m, "  token: ");
+  const found = keysOf(parseDocument(whole).contents, "").filter((path) => !path.startsWith("handlers[].steps[]"));
   assert.deepEqual([...new Set(found)].sort(), [...keys].sort());
 });
 
 test("every value of the sample that has a default is that default, but for invites and handlers", async () => {
   const fromSample = await loadConfig(samplePath, { stepKinds, env: { DOCKET_TOKEN: "syt_a_good_token" } });
   const bare = await loadText(smallest);
-  for (const key of ["encryption", "responses", "record", "limits", "log"] as const) {
+  for (const key of [
+    "encryption",
+    "rooms",
+    "responses",
+    "receipts",
+    "capabilities",
+    "record",
+    "limits",
+    "operations",
+    "log",
+  ] as const) {
     assert.deepEqual(fromSample[key], bare[key], key);
   }
 });
@@ -80,6 +92,15 @@ test("the documentation names the true defaults", async () => {
     "encryption.plain_in_encrypted_room": encryption.plainInEncryptedRoom,
     "encryption.wait_for_keys": formatDuration(encryption.waitForKeysMs),
     "invites.accept": JSON.stringify(config.invites.accept),
+    "invites.public_rooms": String(config.invites.publicRooms),
+    "invites.max_rooms": String(config.invites.maxRooms),
+    "invites.max_per_hour": String(config.invites.maxPerHour),
+    "invites.decline": String(config.invites.decline !== null),
+    "rooms.leave_when_alone": formatDuration(config.rooms.leaveWhenAloneMs ?? 0),
+    "receipts.rooms": config.receipts.rooms,
+    "receipts.prefer_stable": String(config.receipts.preferStable),
+    "capabilities.advertise": String(config.capabilities.advertise),
+    "operations.listen": `${config.operations.listen?.host}:${config.operations.listen?.port}`,
     "responses.dialects": `[${responses.dialects.join(", ")}]`,
     "responses.default_lifetime": `${responses.defaultLifetimeMs / 1000}s`,
     "responses.max_lifetime": `${responses.maxLifetimeMs / 3_600_000}h`,
@@ -126,6 +147,9 @@ test("the JSON Schema accepts what Docket accepts, and refuses what it refuses",
     smallest,
     `${smallest}responses: { dialects: [], send_margin: 0 }\nlimits: { free_disk: 0 }\n`,
     `${smallest}handlers: [{ types: ["a.*"], steps: [archive, { validate: x }, { validate: { schema: y } }] }]\n`,
+    `${smallest}invites: { decline: true, notice: false }\nrooms: { leave_when_alone: false }\noperations: { listen: false }\n`,
+    `${smallest}invites: { decline: Ask us., notice: Hello. }\nrooms: { leave_when_alone: 0 }\noperations: { listen: "[::1]:0" }\n`,
+    `${smallest}handlers: [{ types: [a.b], match: [{ key: 'm\\.x.y', value: z }], steps: [archive] }]\n`,
   ];
   for (const text of accepted) {
     await loadText(text);
@@ -138,6 +162,10 @@ test("the JSON Schema accepts what Docket accepts, and refuses what it refuses",
     `${smallest}responses: { send_margin: 5 }\n`,
     `${smallest}responses: { dialects: [klingon] }\n`,
     `${smallest}record: { types: ["a*b"] }\n`,
+    `${smallest}rooms: { leave_when_alone: true }\n`,
+    `${smallest}operations: { listen: 9464 }\n`,
+    `${smallest}handlers: [{ types: [a.b], match: [], steps: [archive] }]\n`,
+    `${smallest}handlers: [{ types: [a.b], match: [{ key: x, value: 1 }], steps: [archive] }]\n`,
     `${smallest}handlers: [{ types: [a.b], steps: [] }]\n`,
     `${smallest}handlers: [{ types: [a.b], steps: [validate] }]\n`,
     `${smallest}handlers: [{ types: [a.b], steps: [nothing] }]\n`,
