@@ -23,7 +23,8 @@ export function demoConfig(sampleFile: string, settings: DemoSettings): string {
   document.set("homeserver", settings.homeserver);
   document.set("account", { user: settings.botUserId, token: `\${file:${settings.tokenFile}}` });
   document.set("data", { directory: settings.dataDirectory });
-  document.set("invites", { accept: settings.inviters });
+  document.setIn(["invites", "accept"], settings.inviters);
+  document.setIn(["operations", "listen"], "127.0.0.1:0");
   document.set("log", settings.log);
   // Paths in a configuration are relative to its file, and this one lies elsewhere.
   visit(document.get("handlers", true) as Parameters<typeof visit>[0], {

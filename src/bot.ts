@@ -40,8 +40,14 @@ import { connect } from "./session/connect.ts";
 import { requireOwnKeys } from "./session/ownKeys.ts";
 import { SyncLoop } from "./session/syncLoop.ts";
 
-export interface BotPorts {
+/** What the operator has said, with the handlers made ready. */
+export interface Rules {
+  /** Checked. */
+  readonly config: Config;
   readonly registry: Registry;
+}
+
+export interface BotPorts {
   readonly clock: Clock;
   readonly log: Logger;
   /** Told once or more, of errors that the bot can't go on with; the caller stops it. */
@@ -51,6 +57,11 @@ export interface BotPorts {
 }
 
 export interface Bot extends Service {
+  /**
+   * From the next event on, these handlers and policies count; what is bound to the start (accounts, addresses, limits) stays as
+   * it was started with.
+   */
+  reload(rules: Rules): void;
   readonly metrics: Metrics;
 }
 
@@ -68,8 +79,9 @@ interface Foundation {
   readonly inbox: Inbox;
 }
 
-/** @param config checked; its handlers are in `ports.registry` */
-export function createBot(config: Config, ports: BotPorts): Bot {
+export function createBot(initial: Rules, ports: BotPorts): Bot {
+  let rules = initial;
+  const { config } = initial;
   const { clock, log, onFailure, onFatal } = ports;
   const metrics = new Metrics();
   const stopping = new AbortController();
@@ -144,9 +156,18 @@ export function createBot(config: Config, ports: BotPorts): Bot {
     versions: ServerVersions,
   ): (readonly [string, Service])[] {
     const own = engine.identity;
-    const recorder = new Recorder(new RecordStore(database, clock), config.record.types);
-    const policy = { ...config.responses, plainInEncryptedRoom: config.encryption.plainInEncryptedRoom };
-    const judge = new Judge({ own, policy, registry: ports.registry, rooms, clock, log });
+    const recorder = new Recorder(new RecordStore(database, clock), () => rules.config.record.types);
+    const judge = new Judge({
+      own,
+      policy: () => ({
+        ...rules.config.responses,
+        plainInEncryptedRoom: rules.config.encryption.plainInEncryptedRoom,
+      }),
+      registry: () => rules.registry,
+      rooms,
+      clock,
+      log,
+    });
     const receiver = new Intake({
       inbox,
       engine,
@@ -181,22 +202,35 @@ export function createBot(config: Config, ports: BotPorts): Bot {
           log,
           metrics,
           onFailure,
-          sendMarginMs: policy.sendMarginMs,
+          sendMarginMs: () => rules.config.responses.sendMarginMs,
           drainMs: Math.min(config.limits.shutdownGraceMs, LONGEST_DRAIN_MS),
         }),
       ],
-      ["worker", new Worker({ ...shared, limits: { ...config.limits, unaskedMs: policy.defaultLifetimeMs } })],
+      [
+        "worker",
+        new Worker({
+          ...shared,
+          limits: { ...config.limits, unaskedMs: () => rules.config.responses.defaultLifetimeMs },
+        }),
+      ],
       [
         "decryptor",
         new Decryptor({
           ...shared,
           indexes: new MessageIndexes(database),
-          parking: { waitMs: config.encryption.waitForKeysMs, max: config.limits.parked },
+          parking: { waitMs: () => rules.config.encryption.waitForKeysMs, max: config.limits.parked },
         }),
       ],
       [
         "invitations",
-        new Invitations({ invites, homeserver, accepts: invitePolicy(config.invites.accept), clock, log, onFailure }),
+        new Invitations({
+          invites,
+          homeserver,
+          accepts: (inviter) => invitePolicy(rules.config.invites.accept)(inviter),
+          clock,
+          log,
+          onFailure,
+        }),
       ],
       [
         "sync",
@@ -231,6 +265,9 @@ export function createBot(config: Config, ports: BotPorts): Bot {
 
   return {
     metrics,
+    reload: (next) => {
+      rules = next;
+    },
     start: () => {
       starting = start().catch((error: unknown) => {
         if (error instanceof Cancelled && stopping.signal.aborted) return;

@@ -36,13 +36,15 @@ async function start(configFile: string, context: CommandContext): Promise<Comma
   const { createBot } = await import("../bot.ts");
   const signal = context.stopSignal();
   const ended = Promise.withResolvers<void>();
-  const bot = createBot(config, {
-    registry,
-    clock: systemClock,
-    log,
-    onFailure: ended.reject,
-    onFatal: (error) => context.endNow(error),
-  });
+  const bot = createBot(
+    { config, registry },
+    {
+      clock: systemClock,
+      log,
+      onFailure: ended.reject,
+      onFatal: (error) => context.endNow(error),
+    },
+  );
   signal.addEventListener("abort", () => ended.resolve(), { once: true });
   if (signal.aborted) ended.resolve();
   try {

@@ -7,7 +7,7 @@ import type { ParsedConfig } from "./schema.ts";
 import type { ParsedStep } from "./stepSchema.ts";
 import { formatPath } from "./yamlPath.ts";
 
-export const DEFAULT_NOTICE =
+const DEFAULT_NOTICE =
   "I keep a record of what is sent in this room, and tell those who ask what became of their message.";
 
 export function completeConfig(

@@ -29,7 +29,7 @@ export interface DecryptorPorts {
   readonly metrics: Metrics;
   readonly onFailure: (error: unknown) => void;
   /** How long a parked event waits for its key, in milliseconds, and how many may wait. */
-  readonly parking: { readonly waitMs: number; readonly max: number };
+  readonly parking: { readonly waitMs: () => number; readonly max: number };
 }
 
 /** Commits are shared by this many events; small enough that an urgent one does not wait long. */
@@ -157,7 +157,7 @@ export class Decryptor extends WorkLoop {
     if (now < this.nextGiveUpAt) return;
     this.nextGiveUpAt = now + GIVE_UP_EVERY_MS;
     const { waitMs, max } = this.ports.parking;
-    const given = await this.ports.inbox.giveUpParked({ before: now - waitMs, keep: max, max: GIVE_UP_BATCH });
+    const given = await this.ports.inbox.giveUpParked({ before: now - waitMs(), keep: max, max: GIVE_UP_BATCH });
     // There may be more: the limit is one.
     if (given.length === GIVE_UP_BATCH) this.nextGiveUpAt = now;
     for (const { roomId, eventId, reason } of given) {

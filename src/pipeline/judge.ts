@@ -32,16 +32,17 @@ const PURPOSE = "response";
 
 export class Judge {
   private readonly own: OwnIdentity;
-  private readonly policy: AnswerPolicy;
-  private readonly registry: Registry;
+  private readonly policy: () => AnswerPolicy;
+  private readonly registry: () => Registry;
   private readonly rooms: RoomStates;
   private readonly clock: Clock;
   private readonly log: Logger;
 
   constructor(ports: {
     own: OwnIdentity;
-    policy: AnswerPolicy;
-    registry: Registry;
+    /** Both are asked for with each event: an operator may change them. */
+    policy: () => AnswerPolicy;
+    registry: () => Registry;
     rooms: RoomStates;
     clock: Clock;
     log: Logger;
@@ -70,13 +71,13 @@ export class Judge {
       roomEncrypted: this.rooms.view(entry.event.room_id)?.everEncrypted ?? false,
       replay,
       redacted: entry.redacted,
-      policy: this.policy,
+      policy: this.policy(),
       hasHandler: this.handlerOf(opened) !== null,
     });
   }
 
   handlerOf(opened: OpenedEvent): Handler | null {
-    return this.registry.find(opened.type);
+    return this.registry().find(opened.type);
   }
 
   /** The answer as it goes to the outbox; encrypted if the request was, whatever the room's state says. */

@@ -16,15 +16,12 @@ export interface Recordable {
 
 export class Recorder {
   private readonly record: RecordStore;
-  private readonly selects: (type: string) => boolean;
-  /** Events whose type nobody can read yet: it may be a selected one, if any is. */
-  private readonly keepsUnknown: boolean;
+  private readonly types: () => readonly string[];
 
-  /** @param types event types to record: exact, or with `*` at the end */
-  constructor(record: RecordStore, types: readonly string[]) {
+  /** @param types event types to record: exact, or with `*` at the end; asked for each batch */
+  constructor(record: RecordStore, types: () => readonly string[]) {
     this.record = record;
-    this.selects = typeMatcher(types);
-    this.keepsUnknown = types.length > 0;
+    this.types = types;
   }
 
   /**
@@ -32,14 +29,16 @@ export class Recorder {
    * killed before the journal knew that the event was to wait.
    */
   async keep(events: readonly Recordable[]): Promise<void> {
+    const types = this.types();
+    const selects = typeMatcher(types);
+    // Events whose type nobody can read yet: it may be a selected one, if any is.
     const selected = events.filter(({ opened }) =>
-      opened.kind === "undecryptable" ? this.keepsUnknown : this.selects(opened.type),
+      opened.kind === "undecryptable" ? types.length > 0 : selects(opened.type),
     );
     await this.record.append(selected.map(toRecord));
     for (const event of events) {
       const { entry, opened, replayOf } = event;
-      if (opened.kind !== "clear" || !this.selects(opened.type) || !this.record.lacksText(entry.event.event_id))
-        continue;
+      if (opened.kind !== "clear" || !selects(opened.type) || !this.record.lacksText(entry.event.event_id)) continue;
       await this.record.amend(entry.event.event_id, toRecord(event).clear, replayOf);
     }
   }

@@ -28,7 +28,7 @@ export interface SenderPorts {
   /** How long answers may still go out when the bot stops, in milliseconds. */
   readonly drainMs: number;
   /** No attempt starts later than this before the end of the lifetime, in milliseconds. */
-  readonly sendMarginMs: number;
+  readonly sendMarginMs: () => number;
 }
 
 const LANE = "response";
@@ -117,7 +117,7 @@ export class Sender extends WorkLoop {
   /** @returns null where the bot stops and the entry is to be tried after the next start */
   private async attempt(entry: OutboxEntry): Promise<SendOutcome | null> {
     const { clock, homeserver, rooms } = this.ports;
-    const lastMoment = lastMomentToStart(entry.expiresAt, this.ports.sendMarginMs);
+    const lastMoment = lastMomentToStart(entry.expiresAt, this.ports.sendMarginMs());
     const dropped = (reason: DropReason): SendOutcome => ({ kind: "dropped", reason, doubtful: entry.doubtful });
     if (clock.now() > lastMoment) return dropped("expired");
     const room = rooms.view(entry.roomId);

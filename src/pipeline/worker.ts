@@ -34,7 +34,7 @@ export interface WorkerPorts {
     readonly handlers: number;
     readonly handlersPerRoom: number;
     /** How long a handler may take where nobody waits for an answer, in milliseconds. */
-    readonly unaskedMs: number;
+    readonly unaskedMs: () => number;
     /** How long running handlers may go on when the bot stops, in milliseconds. */
     readonly shutdownGraceMs: number;
   };
@@ -142,7 +142,7 @@ export class Worker extends WorkLoop {
     const handler = this.ports.judge.handlerOf(opened);
     if (handler === null) throw new Error(`no handler for an event that was decided to have one: ${event.event_id}`);
     const timeOut = new AbortController();
-    const leftMs = request === null ? this.ports.limits.unaskedMs : request.handlerDeadline - this.ports.clock.now();
+    const leftMs = request === null ? this.ports.limits.unaskedMs() : request.handlerDeadline - this.ports.clock.now();
     const timer = setTimeout(() => timeOut.abort(), timerDelay(leftMs));
     try {
       return await runHandler(

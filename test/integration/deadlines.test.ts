@@ -38,8 +38,9 @@ async function startBot(t: TestContext, handlers: readonly Handler[], yaml = "")
   const failures: unknown[] = [];
   t.after(() => assert.deepEqual(failures, []));
   const run = async (): Promise<Bot> => {
-    const bot = createBot(await loadConfig(file, { stepKinds: [], env: {} }), {
-      registry: createRegistry(handlers),
+    const config = await loadConfig(file, { stepKinds: [], env: {} });
+    const rules = { config, registry: createRegistry(handlers) };
+    const bot = createBot(rules, {
       clock: systemClock,
       log,
       onFailure: (error) => failures.push(error),

@@ -137,9 +137,12 @@ export function writeConfig(options: BotOptions): string {
   const config = join(options.directory, "config.yaml");
   const token = join(options.directory, "token");
   writeFileSync(token, options.accessToken, { mode: 0o600 });
+  const yaml = options.yaml ?? DEFAULT_YAML;
+  // Any free port: many bots run side by side.
+  const operations = /^operations:/m.test(yaml) ? "" : "operations:\n  listen: 127.0.0.1:0\n";
   writeFileSync(
     config,
-    `homeserver: ${options.homeserver}\naccount:\n  user: "${options.userId}"\n  token: "\${file:./token}"\ndata:\n  directory: ${options.dataDirectory ?? "./data"}\n${options.yaml ?? DEFAULT_YAML}`,
+    `homeserver: ${options.homeserver}\naccount:\n  user: "${options.userId}"\n  token: "\${file:./token}"\ndata:\n  directory: ${options.dataDirectory ?? "./data"}\n${operations}${yaml}`,
   );
   return config;
 }

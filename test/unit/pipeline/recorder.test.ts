@@ -27,7 +27,7 @@ for (const [types, selected, promise] of [
     const keep = async (opened: Recordable["opened"]): Promise<InboxEntry> => {
       const [entry] = await inbox.takeNew(1);
       assert.ok(entry !== undefined);
-      await new Recorder(record, types).keep([{ entry, opened, replayOf: null }]);
+      await new Recorder(record, () => types).keep([{ entry, opened, replayOf: null }]);
       return entry;
     };
     await keep(unread);
@@ -38,7 +38,7 @@ for (const [types, selected, promise] of [
     assert.equal(entry?.clear.kind, selected ? "clear" : "undecryptable");
     assert.equal(entry.decryptedLaterAt, selected ? clock.time : null);
     // And again, killed once more before the decision.
-    await new Recorder(record, types).keep([{ entry: again, opened: clear, replayOf: null }]);
+    await new Recorder(record, () => types).keep([{ entry: again, opened: clear, replayOf: null }]);
     assert.deepEqual(await record.find(raw.event_id), entry);
   });
 }
@@ -54,7 +54,7 @@ test("what nobody can read yet is kept whatever types are selected, unless none 
     const [entry] = await inbox.takeNew(1);
     assert.ok(entry !== undefined);
     const record = new RecordStore(database, clock);
-    await new Recorder(record, types).keep([{ entry, opened: unread, replayOf: null }]);
+    await new Recorder(record, () => types).keep([{ entry, opened: unread, replayOf: null }]);
     assert.equal((await record.find(raw.event_id)) !== null, kept);
   }
 });

@@ -57,7 +57,7 @@ test("with every place taken and more waiting, the sender rests: it does not ask
     metrics: new Metrics(),
     onFailure: (error) => assert.fail(String(error)),
     drainMs: 0,
-    sendMarginMs: 0,
+    sendMarginMs: () => 0,
   });
   await sender.start();
   try {
