@@ -30,9 +30,12 @@ import { Decryptor } from "./pipeline/decryptor.ts";
 import { Housekeeping } from "./pipeline/housekeeping.ts";
 import { Intake } from "./pipeline/intake.ts";
 import { Judge } from "./pipeline/judge.ts";
+import { Pause } from "./pipeline/outboxLoop.ts";
+import { ReceiptSender } from "./pipeline/receiptSender.ts";
 import { Recorder } from "./pipeline/recorder.ts";
 import { Sender } from "./pipeline/sender.ts";
 import { Worker } from "./pipeline/worker.ts";
+import { receiptSupport } from "./protocol/receipts.ts";
 import { RecordStore } from "./record/recordStore.ts";
 import { Invitations } from "./rooms/invitations.ts";
 import { invitePolicy } from "./rooms/invitePolicy.ts";
@@ -156,6 +159,9 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     versions: ServerVersions,
   ): (readonly [string, Service])[] {
     const own = engine.identity;
+    const support = receiptSupport(versions);
+    if (support === "none" && rules.config.receipts.rooms !== "none")
+      log.info({}, "no delivery receipts: the homeserver does not support them (MSC4089)");
     const recorder = new Recorder(new RecordStore(database, clock), () => rules.config.record.types);
     const judge = new Judge({
       own,
@@ -164,6 +170,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
         plainInEncryptedRoom: rules.config.encryption.plainInEncryptedRoom,
       }),
       registry: () => rules.registry,
+      receiptRooms: () => (support === "none" ? "none" : rules.config.receipts.rooms),
       rooms,
       clock,
       log,
@@ -177,6 +184,20 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
       ownUser: own.userId,
       limit: config.limits.inbox,
     });
+    const lane = {
+      outbox,
+      rooms,
+      engine,
+      homeserver,
+      clock,
+      log,
+      metrics,
+      onFailure,
+      sendMarginMs: () => rules.config.responses.sendMarginMs,
+      // What is not sent is sent after the next start.
+      drainMs: 0,
+    };
+    const messages = new Pause();
     const shared = { inbox, engine, rooms, recorder, judge, clock, log, metrics, onFailure };
     return [
       [
@@ -192,19 +213,17 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
         }),
       ],
       [
+        "receipt sender",
+        new ReceiptSender({ ...lane, support, prefersStable: () => rules.config.receipts.preferStable }),
+      ],
+      ["notice sender", new Sender("notice", lane, messages)],
+      [
         "sender",
-        new Sender({
-          outbox,
-          rooms,
-          engine,
-          homeserver,
-          clock,
-          log,
-          metrics,
-          onFailure,
-          sendMarginMs: () => rules.config.responses.sendMarginMs,
-          drainMs: Math.min(config.limits.shutdownGraceMs, LONGEST_DRAIN_MS),
-        }),
+        new Sender(
+          "response",
+          { ...lane, drainMs: Math.min(config.limits.shutdownGraceMs, LONGEST_DRAIN_MS) },
+          messages,
+        ),
       ],
       [
         "worker",

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { RawEvent } from "../protocol/events.ts";
 import type { RoomId, UserId } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
+import { placedAroundJoin } from "./aroundJoin.ts";
 import type { Gaps } from "./gaps.ts";
 import type { Invites } from "./invites.ts";
 import { unpark } from "./parking.ts";
@@ -32,10 +33,11 @@ export function accept(
   const gapsIn: RoomId[] = [];
   for (const update of batch.rooms) {
     const before = rooms.view(update.roomId);
-    rooms.apply(update, ownUser);
-    invites.close(update.roomId, update.membership);
+    rooms.apply(update, ownUser, batch.receivedAt);
+    invites.close(update.roomId, update.membership, batch.receivedAt);
     if (recordGap(update, before, batch, ownUser, gaps)) gapsIn.push(update.roomId);
-    for (const event of update.timeline) added += addEvent(database, event, batch.receivedAt);
+    for (const { event, beforeJoin } of placedAroundJoin(update.timeline, before?.membership === "join", ownUser))
+      added += addEvent(database, event, beforeJoin, batch.receivedAt);
   }
   for (const event of batch.malformed) {
     const raw = JSON.stringify(event.raw);
@@ -63,14 +65,15 @@ export function accept(
   return { added, unparked, gaps: gapsIn };
 }
 
-function addEvent(database: Database, event: RawEvent, receivedAt: number): number {
+function addEvent(database: Database, event: RawEvent, beforeJoin: boolean, receivedAt: number): number {
   const redacted = event.unsigned?.["redacted_because"] === undefined ? 0 : 1;
   const { changes } = database
     .prepare(
-      `INSERT INTO inbox (event_id, room_id, raw, received_at, arrival, state, redacted) VALUES (?, ?, ?, ?, 'live', 'new', ?)
+      `INSERT INTO inbox (event_id, room_id, raw, received_at, arrival, state, redacted, before_join)
+       VALUES (?, ?, ?, ?, 'live', 'new', ?, ?)
        ON CONFLICT (event_id) DO NOTHING`,
     )
-    .run(event.event_id, event.room_id, JSON.stringify(event), receivedAt, redacted);
+    .run(event.event_id, event.room_id, JSON.stringify(event), receivedAt, redacted, Number(beforeJoin));
   if (event.type === "m.room.redaction") {
     // Room version 11 moved `redacts` into the content. Where both are there, the top level is the server's own word, and the
     // content, in an older room, is whatever the sender wrote.

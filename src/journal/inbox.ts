@@ -37,6 +37,7 @@ export type Route =
       readonly deadline: EpochMs | null;
       readonly expiresAt: EpochMs | null;
       readonly ordered: boolean;
+      readonly drafts: readonly Draft[];
     }
   | { readonly kind: "park"; readonly sessionId: string | null; readonly reason: string };
 
@@ -131,6 +132,7 @@ export class Inbox {
               "UPDATE inbox SET state = 'ready', deadline = ?, expires_at = ?, ordered = ? WHERE seq = ? AND state = 'new'",
             )
             .run(route.deadline ?? NO_DEADLINE, route.expiresAt, Number(route.ordered), entry.seq);
+          this.outbox.insert(route.drafts, now);
         } else if (keyEpoch !== this.keyArrivals) {
           again = true;
           this.database
@@ -147,7 +149,7 @@ export class Inbox {
     });
     if (ready) this.readied.nudge();
     if (again) this.arrived.nudge();
-    if (routes.some(({ route }) => route.kind === "settle" && route.drafts.length > 0)) this.outbox.announce();
+    if (routes.some(({ route }) => route.kind !== "park" && route.drafts.length > 0)) this.outbox.announce();
   }
 
   /**

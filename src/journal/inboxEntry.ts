@@ -11,6 +11,8 @@ export interface InboxEntry {
   readonly arrival: "live" | "gap";
   /** Redacted before its turn. */
   readonly redacted: boolean;
+  /** From before we joined the room. */
+  readonly beforeJoin: boolean;
   /** When the handler must have finished; null where nobody waits, and before the entry was decided. */
   readonly deadline: EpochMs | null;
 }
@@ -23,10 +25,11 @@ export interface InboxRow {
   received_at: number;
   arrival: "live" | "gap";
   redacted: number;
+  before_join: number;
   deadline: number;
 }
 
-export const ENTRY_COLUMNS = "seq, event_id, room_id, raw, received_at, arrival, redacted, deadline";
+export const ENTRY_COLUMNS = "seq, event_id, room_id, raw, received_at, arrival, redacted, before_join, deadline";
 /** Stands for "no deadline" in the column, so that the index orders it last. */
 export const NO_DEADLINE = Number.MAX_SAFE_INTEGER;
 
@@ -37,6 +40,7 @@ export function toEntry(row: InboxRow): InboxEntry {
     receivedAt: row.received_at,
     arrival: row.arrival,
     redacted: row.redacted === 1,
+    beforeJoin: row.before_join === 1,
     deadline: row.deadline === NO_DEADLINE ? null : row.deadline,
   };
 }

@@ -17,6 +17,15 @@ export type InviteOutcome =
   /** `counts`: as one of the tries after which it is given up. */
   | { readonly kind: "retry"; readonly notBefore: EpochMs; readonly counts: boolean };
 
+interface InviteRow {
+  room_id: RoomId;
+  inviter: UserId;
+  join_rule: string | null;
+  received_at: number;
+  attempts: number;
+  not_before: number;
+}
+
 export class Invites {
   private readonly database: Database;
   private readonly clock: Clock;
@@ -31,18 +40,51 @@ export class Invites {
   add(invite: Invite, receivedAt: EpochMs): void {
     this.database
       .prepare(
-        `INSERT INTO invites (room_id, inviter, state, received_at, not_before, attempts) VALUES (?, ?, 'pending', ?, 0, 0)
-         ON CONFLICT (room_id) DO UPDATE SET inviter = excluded.inviter, state = 'pending', reason = NULL,
-           received_at = excluded.received_at, not_before = 0, attempts = 0`,
+        `INSERT INTO invites (room_id, inviter, join_rule, state, received_at, not_before, attempts) VALUES (?, ?, ?, 'pending', ?, 0, 0)
+         ON CONFLICT (room_id) DO UPDATE SET inviter = excluded.inviter, join_rule = excluded.join_rule, state = 'pending',
+           reason = NULL, received_at = excluded.received_at, not_before = 0, attempts = 0`,
       )
-      .run(invite.roomId, invite.inviter, receivedAt);
+      .run(invite.roomId, invite.inviter, invite.joinRule, receivedAt);
   }
 
   /** The invitation is gone: we are in the room, or it was taken back. Call inside the journal's transaction. */
-  close(roomId: RoomId, membership: "join" | "leave"): void {
+  close(roomId: RoomId, membership: "join" | "leave", at: EpochMs): void {
+    const joined = membership === "join";
     this.database
-      .prepare("UPDATE invites SET state = ? WHERE room_id = ? AND state = 'pending'")
-      .run(membership === "join" ? "joined" : "withdrawn", roomId);
+      .prepare(
+        "UPDATE invites SET state = ?, joined_at = coalesce(?, joined_at) WHERE room_id = ? AND state = 'pending'",
+      )
+      .run(joined ? "joined" : "withdrawn", joined ? at : null, roomId);
+  }
+
+  /** When invitations were accepted, newest first, of those after a moment. @param most at most so many */
+  acceptedSince(moment: EpochMs, most: number): readonly EpochMs[] {
+    return this.database
+      .prepare<{ joined_at: number }>(
+        "SELECT joined_at FROM invites WHERE joined_at > ? ORDER BY joined_at DESC LIMIT ?",
+      )
+      .all(moment, most)
+      .map((row) => row.joined_at);
+  }
+
+  /** Rooms that we are in, and those that we have just joined and that no sync has shown yet. */
+  roomCount(): number {
+    const row = this.database
+      .prepare<{ n: number }>(
+        `SELECT count(*) AS n FROM (SELECT room_id FROM rooms WHERE membership = 'join'
+           UNION SELECT room_id FROM invites WHERE state = 'joined' AND room_id NOT IN (SELECT room_id FROM rooms))`,
+      )
+      .get();
+    return row?.n ?? 0;
+  }
+
+  /** Whether a room was joined by an invitation that did not show its join rule. */
+  joinedUnseen(roomId: RoomId): boolean {
+    return (
+      this.database
+        .prepare("SELECT 1 FROM invites WHERE room_id = ? AND state = 'joined' AND join_rule IS NULL")
+        .get(roomId) !== undefined
+    );
   }
 
   /** To be called after a commit that added some. */
@@ -56,15 +98,21 @@ export class Invites {
    */
   next(inWork: readonly RoomId[] = []): { job: InviteJob | null; lookAgainAt: EpochMs | null } {
     const row = this.database
-      .prepare<{ room_id: RoomId; inviter: UserId; received_at: number; attempts: number; not_before: number }>(
-        `SELECT room_id, inviter, received_at, attempts, not_before FROM invites
+      .prepare<InviteRow>(
+        `SELECT room_id, inviter, join_rule, received_at, attempts, not_before FROM invites
          WHERE state = 'pending' AND room_id NOT IN (SELECT value FROM json_each(?)) ORDER BY not_before, received_at LIMIT 1`,
       )
       .get(JSON.stringify(inWork));
     if (row === undefined) return { job: null, lookAgainAt: null };
     if (row.not_before > this.clock.now()) return { job: null, lookAgainAt: row.not_before };
     return {
-      job: { roomId: row.room_id, inviter: row.inviter, receivedAt: row.received_at, attempts: row.attempts },
+      job: {
+        roomId: row.room_id,
+        inviter: row.inviter,
+        joinRule: row.join_rule,
+        receivedAt: row.received_at,
+        attempts: row.attempts,
+      },
       lookAgainAt: null,
     };
   }
@@ -79,8 +127,16 @@ export class Invites {
           .run(Number(outcome.counts), outcome.notBefore, job.roomId, job.receivedAt);
       } else {
         this.database
-          .prepare(`UPDATE invites SET attempts = attempts + 1, state = ?, reason = ? WHERE ${same}`)
-          .run(outcome.kind, outcome.kind === "joined" ? null : outcome.reason, job.roomId, job.receivedAt);
+          .prepare(
+            `UPDATE invites SET attempts = attempts + 1, state = ?, reason = ?, joined_at = coalesce(?, joined_at) WHERE ${same}`,
+          )
+          .run(
+            outcome.kind,
+            outcome.kind === "joined" ? null : outcome.reason,
+            outcome.kind === "joined" ? this.clock.now() : null,
+            job.roomId,
+            job.receivedAt,
+          );
       }
     });
   }

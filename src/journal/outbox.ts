@@ -10,8 +10,12 @@ import type { Database } from "./database.ts";
 
 export type Lane = "response" | "receipt" | "notice";
 
+/** For what has no end: it is sent whenever it can be. */
+export const NO_END: EpochMs = Number.MAX_SAFE_INTEGER;
+
 /** Something to be sent because of an event. */
 export interface Draft {
+  /** For a notice, which no event causes, the room's ID. */
   readonly causeEventId: EventId;
   /** Together with the cause: what makes it unique, and what its transaction ID is derived from. */
   readonly purpose: string;
@@ -39,7 +43,8 @@ export interface OutboxEntry extends Draft {
 export type DropReason = "expired" | "refused" | "not_in_room" | "too_large";
 
 export type SendOutcome =
-  | { readonly kind: "sent"; readonly eventId: EventId }
+  /** `eventId`: null for a receipt, which is no event. */
+  | { readonly kind: "sent"; readonly eventId: EventId | null }
   /** `doubtful`: it may have arrived all the same. */
   | { readonly kind: "dropped"; readonly reason: DropReason; readonly doubtful: boolean }
   | { readonly kind: "retry"; readonly notBefore: EpochMs; readonly doubtful: boolean };
@@ -63,7 +68,11 @@ interface OutboxRow {
 export class Outbox {
   private readonly database: Database;
   private readonly clock: Clock;
-  private readonly nudge = new Nudge();
+  private readonly nudges: Readonly<Record<Lane, Nudge>> = {
+    response: new Nudge(),
+    receipt: new Nudge(),
+    notice: new Nudge(),
+  };
 
   constructor(database: Database, clock: Clock) {
     this.database = database;
@@ -97,11 +106,23 @@ export class Outbox {
   }
 
   announce(): void {
-    this.nudge.nudge();
+    for (const nudge of Object.values(this.nudges)) nudge.nudge();
   }
 
-  changed(signal: AbortSignal, maxWaitMs: number): Promise<void> {
-    return this.nudge.wait(signal, maxWaitMs);
+  /** Resolves when there may be something to send in this lane, or after `maxWaitMs` milliseconds. */
+  changed(lane: Lane, signal: AbortSignal, maxWaitMs: number): Promise<void> {
+    return this.nudges[lane].wait(signal, maxWaitMs);
+  }
+
+  /** Rooms that we are in and that were never given this notice, nor are about to be. */
+  roomsWithout(purpose: string): readonly RoomId[] {
+    return this.database
+      .prepare<{ room_id: RoomId }>(
+        `SELECT room_id FROM rooms WHERE membership = 'join'
+           AND NOT EXISTS (SELECT 1 FROM outbox WHERE cause_event_id = rooms.room_id AND purpose = ?)`,
+      )
+      .all(purpose)
+      .map((row) => row.room_id);
   }
 
   /**
@@ -185,6 +206,9 @@ export class Outbox {
             now,
             entry.id,
           );
+        // Nobody has heard it; when we are in the room again, it is said.
+        if (entry.lane === "notice" && outcome.kind === "dropped" && outcome.reason === "not_in_room")
+          this.database.prepare("DELETE FROM outbox WHERE id = ?").run(entry.id);
       }
     });
   }
@@ -196,13 +220,16 @@ export class Outbox {
     });
   }
 
-  /** Finished rows go when no event could bring them back: their cause is settled and past its own keeping time. */
+  /**
+   * Finished rows go when no event could bring them back: their cause is settled and past its own keeping time. Notices stay: a
+   * room is told once.
+   */
   async clean(finishedBefore: EpochMs, max: number): Promise<number> {
     return this.database.transaction(
       () =>
         this.database
           .prepare(
-            `DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state <> 'pending' AND finished_at < ?
+            `DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state <> 'pending' AND finished_at < ? AND lane <> 'notice'
                AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.event_id = outbox.cause_event_id) LIMIT ?)`,
           )
           .run(finishedBefore, max).changes,

@@ -3,6 +3,7 @@
  * Guarantees: a room that was ever seen encrypted stays so, whatever the server sends or withholds later, and its rotation
  * settings only become stricter; "unknown" is said, never guessed.
  */
+import type { EpochMs } from "../clock.ts";
 import type { RoomId, UserId } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import type { Database } from "./database.ts";
@@ -71,7 +72,7 @@ export class RoomStates {
   }
 
   /** Applies one room of a sync. Call inside the journal's transaction. */
-  apply(update: RoomUpdate, ownUser: UserId): void {
+  apply(update: RoomUpdate, ownUser: UserId, at: EpochMs): void {
     const before = this.view(update.roomId);
     const rejoined = before?.membership !== "join" && update.membership === "join";
     // A room that we (re)join comes with its whole state; what was known of its members before may be stale.
@@ -118,6 +119,45 @@ export class RoomStates {
         room.historyVisibility,
         room.joinRule,
       );
+    this.noteSolitude(update.roomId, ownUser, at);
+  }
+
+  /** Rooms that we are in, and in which nobody else was since before a moment. */
+  aloneSinceBefore(moment: EpochMs): readonly RoomId[] {
+    return this.database
+      .prepare<{ room_id: RoomId }>(
+        "SELECT room_id FROM rooms WHERE alone_since <= ? AND membership = 'join' ORDER BY alone_since",
+      )
+      .all(moment)
+      .map((row) => row.room_id);
+  }
+
+  /** When the next room's solitude began; null where there is none. */
+  oldestSolitude(): EpochMs | null {
+    const row = this.database
+      .prepare<{ since: number | null }>(
+        "SELECT min(alone_since) AS since FROM rooms WHERE alone_since IS NOT NULL AND membership = 'join'",
+      )
+      .get();
+    return row?.since ?? null;
+  }
+
+  /** The server knows better: somebody is there. */
+  notAlone(roomId: RoomId): void {
+    this.database.transaction(() => {
+      this.database.prepare("UPDATE rooms SET alone_since = NULL WHERE room_id = ?").run(roomId);
+    });
+  }
+
+  private noteSolitude(roomId: RoomId, ownUser: UserId, at: EpochMs): void {
+    this.database
+      .prepare(
+        `UPDATE rooms SET alone_since = CASE
+           WHEN membership <> 'join' OR EXISTS (SELECT 1 FROM members WHERE members.room_id = rooms.room_id AND user_id <> ?) THEN NULL
+           ELSE coalesce(alone_since, ?) END
+         WHERE room_id = ?`,
+      )
+      .run(ownUser, at, roomId);
   }
 
   private setMember(roomId: RoomId, userId: UserId, membership: unknown): void {

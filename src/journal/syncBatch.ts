@@ -36,6 +36,8 @@ export interface RoomUpdate {
 export interface Invite {
   readonly roomId: RoomId;
   readonly inviter: UserId;
+  /** The room's join rule as the invitation shows it; null where it does not. */
+  readonly joinRule: string | null;
 }
 
 export interface SyncBatch {

@@ -14,7 +14,7 @@ import type { Logger } from "../logging.ts";
 import type { DeviceId, EventId, RoomId, TxnId, UserId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
 import { describeEndpoint, endpointPath } from "./endpoint.ts";
-import type { Homeserver, OutgoingEvent, RequestOptions, ServerVersions, SyncRequest } from "./homeserver.ts";
+import type { EventRef, Homeserver, OutgoingEvent, RequestOptions, ServerVersions, SyncRequest } from "./homeserver.ts";
 import { canonicalBaseUrl, HttpTransport, type TokenProvider } from "./http.ts";
 import { unusableReply } from "./refusals.ts";
 import { nextAttemptIn, standardRetries, type RetryLimits } from "./retries.ts";
@@ -144,6 +144,11 @@ export class DocketClient extends MatrixClient implements Homeserver {
       signal,
       retry: "none",
     });
+  }
+
+  async receipt({ roomId, eventId }: EventRef, type: string, signal: AbortSignal): Promise<void> {
+    const endpoint = endpointPath("/_matrix/client/v3/rooms", roomId, "receipt", type, eventId);
+    await this.request("POST", endpoint, { body: {}, signal, retry: "none" });
   }
 
   async request(

@@ -18,6 +18,11 @@ export interface OutgoingEvent {
   readonly content: JsonObject;
 }
 
+export interface EventRef {
+  readonly roomId: RoomId;
+  readonly eventId: EventId;
+}
+
 export interface RequestOptions {
   readonly query?: Readonly<Record<string, string | readonly string[]>>;
   readonly body?: JsonValue;
@@ -46,6 +51,8 @@ export interface Homeserver {
   send(event: OutgoingEvent, txnId: TxnId, signal: AbortSignal): Promise<EventId>;
   /** One attempt: the invite job owns retries. `via` are server names to join through. */
   join(roomId: RoomId, via: readonly string[], signal: AbortSignal): Promise<void>;
+  /** One attempt: the outbox owns retries. A receipt of this type for one event (client-server API, "Receipts"). */
+  receipt(to: EventRef, type: string, signal: AbortSignal): Promise<void>;
   /** Any other endpoint, such as `/_matrix/client/v3/keys/query`: resolves with the parsed JSON body. */
   request(method: "GET" | "POST" | "PUT" | "DELETE", endpoint: string, options: RequestOptions): Promise<JsonObject>;
 }

@@ -65,6 +65,20 @@ export function pauseAfter(
   return askedMs ?? backoffMs(failures, NO_JITTER, pace);
 }
 
+/** Statuses of a homeserver that say something about the request, and will say it again. */
+const FINAL_STATUSES: ReadonlySet<number> = new Set([403, 413]);
+/** Statuses that say nothing about it even with an errcode. */
+const PASSING_STATUSES: ReadonlySet<number> = new Set([401, 408]);
+
+/**
+ * Whether repeating what was refused can't help. Without an errcode a proxy has answered, or a server that redirects, not the
+ * homeserver.
+ */
+export function isFinalRefusal(error: ServerRefused): boolean {
+  if (error.retryable || error.status < 400) return false;
+  return FINAL_STATUSES.has(error.status) || (error.errcode !== null && !PASSING_STATUSES.has(error.status));
+}
+
 /** One bot is no herd. */
 const NO_JITTER = 1;
 

@@ -1,6 +1,7 @@
 /**
  * Takes new events in the order of arrival, live before backfill: decrypts or parks them, recognises replays, has them recorded,
- * and decides. Guarantees: the record is on disk before the decision; no key that comes meanwhile is missed.
+ * and decides; what could be read gets its receipt. Guarantees: the record is on disk before the decision; no key that comes
+ * meanwhile is missed; no receipt for what could not be read.
  */
 import type { Clock } from "../clock.ts";
 import type { CryptoEngine, Undecryptable, UndecryptableReason } from "../crypto/cryptoEngine.ts";
@@ -100,11 +101,12 @@ export class Decryptor extends WorkLoop {
   private decide({ entry, opened, replayOf }: Recordable): Route {
     if (opened.kind === "undecryptable") return this.park(entry, opened);
     const decision = this.ports.judge.judge(entry, opened, replayOf !== null);
+    const receipt = this.ports.judge.receipt(entry, replayOf !== null);
     this.countForeignDevice(decision, opened);
-    if (decision.kind === "ignore") return this.settle(entry, "no_answer", decision.reason, null, []);
+    if (decision.kind === "ignore") return this.settle(entry, "no_answer", decision.reason, null, receipt);
     if (decision.kind === "answer") {
       const draft = this.ports.judge.draft(entry, opened, decision);
-      return this.settle(entry, "answered", decision.code, decision.expiresAt, [draft]);
+      return this.settle(entry, "answered", decision.code, decision.expiresAt, [draft, ...receipt]);
     }
     const request = decision.request;
     return {
@@ -112,6 +114,7 @@ export class Decryptor extends WorkLoop {
       deadline: request?.handlerDeadline ?? null,
       expiresAt: request?.expiresAt ?? null,
       ordered: this.ports.judge.handlerOf(opened)?.ordered ?? false,
+      drafts: receipt,
     };
   }
 

@@ -1,6 +1,6 @@
 /**
  * Brings together the facts that the decision list asks for, at the moment it is asked: when an event arrives, and again before
- * its handler starts. And makes the draft of an answer.
+ * its handler starts. And makes the drafts of answers and receipts.
  */
 import type { Clock } from "../clock.ts";
 import type { OwnIdentity } from "../crypto/cryptoEngine.ts";
@@ -14,6 +14,7 @@ import { decide, type AnswerPolicy, type Decision } from "../protocol/decision.t
 import type { Dialect } from "../protocol/dialects.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import { buildResponse, type Message, type ReasonCode } from "../protocol/responses.ts";
+import { owesReceipt, type ReceiptRooms } from "../protocol/receipts.ts";
 import { txnIdFor } from "../protocol/transactionIds.ts";
 import type { OpenedEvent } from "./openEvent.ts";
 
@@ -27,13 +28,17 @@ export interface Answer {
   readonly expiresAt: number;
 }
 
-/** Names the answer among all that an event can cause; its transaction ID is derived from it. */
-const PURPOSE = "response";
+/** What an event can cause; transaction IDs are derived from it. */
+const RESPONSE = "response";
+const RECEIPT = "receipt";
+/** Nobody looks for a receipt longer than this. */
+const RECEIPT_PATIENCE_MS = 24 * 60 * 60 * 1000;
 
 export class Judge {
   private readonly own: OwnIdentity;
   private readonly policy: () => AnswerPolicy;
   private readonly registry: () => Registry;
+  private readonly receiptRooms: () => ReceiptRooms;
   private readonly rooms: RoomStates;
   private readonly clock: Clock;
   private readonly log: Logger;
@@ -43,6 +48,8 @@ export class Judge {
     /** Both are asked for with each event: an operator may change them. */
     policy: () => AnswerPolicy;
     registry: () => Registry;
+    /** In which rooms senders get receipts; `none` also where the homeserver does not take them. */
+    receiptRooms: () => ReceiptRooms;
     rooms: RoomStates;
     clock: Clock;
     log: Logger;
@@ -50,6 +57,7 @@ export class Judge {
     this.own = ports.own;
     this.policy = ports.policy;
     this.registry = ports.registry;
+    this.receiptRooms = ports.receiptRooms;
     this.rooms = ports.rooms;
     this.clock = ports.clock;
     this.log = ports.log;
@@ -98,14 +106,44 @@ export class Judge {
     }
     return {
       causeEventId: entry.event.event_id,
-      purpose: PURPOSE,
+      purpose: RESPONSE,
       lane: "response",
       roomId: entry.event.room_id,
       type,
       content,
       mustEncrypt: opened.encryptedAs !== null,
-      txnId: txnIdFor(entry.event.event_id, PURPOSE),
+      txnId: txnIdFor(entry.event.event_id, RESPONSE),
       expiresAt,
     };
+  }
+
+  /** The receipt that an event in the clear is owed, as it goes to the outbox: one draft, or none. */
+  receipt(entry: InboxEntry, replay: boolean): readonly Draft[] {
+    const { event } = entry;
+    const owed = owesReceipt(
+      {
+        own: event.sender === this.own.userId,
+        state: event.state_key !== undefined,
+        beforeJoin: entry.beforeJoin,
+        replay,
+        redacted: entry.redacted,
+        room: this.rooms.view(event.room_id),
+      },
+      this.receiptRooms(),
+    );
+    if (!owed) return [];
+    return [
+      {
+        causeEventId: event.event_id,
+        purpose: RECEIPT,
+        lane: "receipt",
+        roomId: event.room_id,
+        type: "m.receipt",
+        content: {},
+        mustEncrypt: false,
+        txnId: txnIdFor(event.event_id, RECEIPT),
+        expiresAt: this.clock.now() + RECEIPT_PATIENCE_MS,
+      },
+    ];
   }
 }

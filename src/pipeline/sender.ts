@@ -1,121 +1,51 @@
 /**
- * Sends what the outbox holds, the answer with the earliest end first. Guarantees: no attempt starts later than a margin before
- * the end of the lifetime, checked again after encryption; one in flight is aborted at the end; every attempt uses the same
- * transaction ID; nothing leaves in the clear where the request or the room was ever encrypted, whatever fails.
+ * Sends messages: responses, the one with the earliest end first, and notices, when no response waits. Guarantees: no attempt starts
+ * later than a margin before the end of the lifetime, checked again after encryption; one in flight is aborted at the end; every
+ * attempt uses the same transaction ID; nothing leaves in the clear where the request or the room was ever encrypted, whatever fails.
  */
-import { timerDelay, type Clock } from "../clock.ts";
+import { timerDelay } from "../clock.ts";
 import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
 import { Cancelled, CryptoPanicked, DocketError, ServerRefused, ServerUnreachable, StoreFailed } from "../errors.ts";
-import type { DropReason, Outbox, OutboxEntry, SendOutcome } from "../journal/outbox.ts";
+import type { DropReason, OutboxEntry, SendOutcome } from "../journal/outbox.ts";
 import type { RoomStates, RoomView } from "../journal/roomStates.ts";
-import { supervise, WorkLoop } from "../lifecycle.ts";
-import type { Logger } from "../logging.ts";
 import type { Homeserver, OutgoingEvent } from "../matrix/homeserver.ts";
-import type { Metrics } from "../metrics.ts";
-import { pauseAfter } from "../matrix/retries.ts";
+import { isFinalRefusal, pauseAfter } from "../matrix/retries.ts";
 import { lastMomentToStart } from "../protocol/decision.ts";
-import type { RoomId } from "../protocol/ids.ts";
+import { OutboxLoop, type LaneLimits, type OutboxLoopPorts, type Pause } from "./outboxLoop.ts";
 
-export interface SenderPorts {
-  readonly outbox: Outbox;
+export interface SenderPorts extends OutboxLoopPorts {
   readonly rooms: RoomStates;
   readonly engine: CryptoEngine;
   readonly homeserver: Homeserver;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly onFailure: (error: unknown) => void;
-  /** How long answers may still go out when the bot stops, in milliseconds. */
-  readonly drainMs: number;
   /** No attempt starts later than this before the end of the lifetime, in milliseconds. */
   readonly sendMarginMs: () => number;
 }
 
-const LANE = "response";
-const IN_FLIGHT = 16;
-/** Of those for one room: a room whose members' servers are slow must not hold up the others. */
-const IN_FLIGHT_PER_ROOM = 4;
-const POLL_MS = 1_000;
-const DRAIN_POLL_MS = 50;
-const LEASE_MS = 10 * 60_000;
+/** A notice may wait: one at a time, so that a hundred rooms at once do not use up the account's limit. */
+const LANES: Readonly<Record<"response" | "notice", LaneLimits>> = {
+  response: { lane: "response", inFlight: 16, inFlightPerRoom: 4 },
+  notice: { lane: "notice", inFlight: 1, inFlightPerRoom: 1 },
+};
 /** How soon a room is looked at again whose state is not known yet, in milliseconds. */
 const UNKNOWN_ROOM_MS = 250;
 const PACE = { baseMs: 250, maxBackoffMs: 10_000 };
-/** Statuses of a homeserver that say something about this answer, and will say it again. */
-const FINAL_STATUSES: ReadonlySet<number> = new Set([403, 413]);
-/** Statuses that say nothing about it even with an errcode. */
-const PASSING_STATUSES: ReadonlySet<number> = new Set([401, 408]);
-
-export class Sender extends WorkLoop {
+export class Sender extends OutboxLoop {
   private readonly ports: SenderPorts;
-  private readonly inFlight = new Map<Promise<void>, RoomId>();
-  /** The server told us to wait: its limit is for the account, so the whole lane waits. */
-  private pausedUntil = 0;
+  private readonly yields: boolean;
 
-  constructor(ports: SenderPorts) {
-    super(ports.onFailure);
+  /** @param pause shared by all that send messages */
+  constructor(lane: keyof typeof LANES, ports: SenderPorts, pause: Pause) {
+    super(ports, LANES[lane], pause);
     this.ports = ports;
+    this.yields = lane === "notice";
   }
 
-  /** What the last handlers answered still goes out, for a bounded time. */
-  override async stop(): Promise<void> {
-    const { clock, drainMs } = this.ports;
-    const end = clock.now() + drainMs;
-    while (clock.now() < end && (this.inFlight.size > 0 || this.isDue())) {
-      await Promise.race([...this.inFlight.keys(), clock.sleep(Math.min(DRAIN_POLL_MS, end - clock.now()))]);
-    }
-    await super.stop();
-    await Promise.all(this.inFlight.keys());
+  protected override isHeldBack(): boolean {
+    const waiting = this.yields ? this.ports.outbox.nextAttemptAt("response") : null;
+    return super.isHeldBack() || (waiting !== null && waiting <= this.ports.clock.now());
   }
 
-  protected async work(): Promise<boolean> {
-    const max = IN_FLIGHT - this.inFlight.size;
-    if (max <= 0 || this.pausedUntil > this.ports.clock.now()) return false;
-    const busy = [...this.inFlight.values()];
-    const entries = await this.ports.outbox.claim(LANE, { max, perRoom: IN_FLIGHT_PER_ROOM, busy, leaseMs: LEASE_MS });
-    for (const entry of entries) {
-      const done = supervise(this.deliver(entry), (error) => this.fail(error)).then(() => {
-        this.inFlight.delete(done);
-        this.ports.outbox.announce();
-      });
-      this.inFlight.set(done, entry.roomId);
-    }
-    return entries.length > 0;
-  }
-
-  protected rest(): Promise<void> {
-    const now = this.ports.clock.now();
-    const next = this.ports.outbox.nextAttemptAt(LANE);
-    // What is due and was not claimed waits for a delivery to end, and that nudges.
-    const waitMs = next === null || next <= now ? POLL_MS : next - now;
-    return this.ports.outbox.changed(this.signal, Math.min(Math.max(waitMs, this.pausedUntil - now), POLL_MS));
-  }
-
-  private isDue(): boolean {
-    const now = this.ports.clock.now();
-    const next = this.ports.outbox.nextAttemptAt(LANE);
-    return next !== null && next <= now && this.pausedUntil <= now;
-  }
-
-  private async deliver(entry: OutboxEntry): Promise<void> {
-    const outcome = await this.attempt(entry);
-    if (outcome === null) return this.ports.outbox.release(entry);
-    await this.ports.outbox.finish(entry, outcome);
-    if (outcome.kind === "retry") return;
-    const ms = this.ports.clock.now() - entry.receivedAt;
-    const fields = { roomId: entry.roomId, eventId: entry.causeEventId, lane: entry.lane, ms };
-    this.ports.metrics.sends.inc({ lane: entry.lane, outcome: outcome.kind === "sent" ? "sent" : outcome.reason });
-    if (outcome.kind === "sent") {
-      this.ports.metrics.answerSeconds.observe(ms / 1000);
-      this.ports.log.info({ ...fields, answerId: outcome.eventId, attempts: entry.attempts + 1 }, "answer sent");
-    } else {
-      const { reason, doubtful } = outcome;
-      this.ports.log.warn({ ...fields, reason, doubtful, attempts: entry.attempts + 1 }, "answer dropped");
-    }
-  }
-
-  /** @returns null where the bot stops and the entry is to be tried after the next start */
-  private async attempt(entry: OutboxEntry): Promise<SendOutcome | null> {
+  protected async attempt(entry: OutboxEntry): Promise<SendOutcome | null> {
     const { clock, homeserver, rooms } = this.ports;
     const lastMoment = lastMomentToStart(entry.expiresAt, this.ports.sendMarginMs());
     const dropped = (reason: DropReason): SendOutcome => ({ kind: "dropped", reason, doubtful: entry.doubtful });
@@ -162,7 +92,7 @@ export class Sender extends WorkLoop {
     if (encrypted.withheldFrom.length > 0) {
       this.ports.log.warn(
         { roomId, eventId: entry.causeEventId, devices: encrypted.withheldFrom.length },
-        "some devices could not be given the key of the answer",
+        "some devices could not be given the key of what was sent",
       );
     }
     return { roomId, type: "m.room.encrypted", content: encrypted.content };
@@ -180,14 +110,14 @@ export class Sender extends WorkLoop {
       return at.expired ? { kind: "dropped", reason: "expired", doubtful: entry.doubtful || at.sending } : null;
     }
     // A refusal of a key request says nothing about the answer.
-    if (at.sending && error instanceof ServerRefused && isFinal(error)) {
+    if (at.sending && error instanceof ServerRefused && isFinalRefusal(error)) {
       return { kind: "dropped", reason: error.errcode === "M_TOO_LARGE" ? "too_large" : "refused", doubtful: false };
     }
     const waitMs = pauseAfter(error, entry.attempts + 1, PACE);
     const notBefore = clock.now() + waitMs;
     // Messages have a limit of their own, for the account: all answers wait. One for key requests delays this answer alone.
     if (at.sending && error instanceof ServerRefused && error.status === 429) {
-      this.pausedUntil = Math.max(this.pausedUntil, notBefore);
+      this.pause.extendTo(notBefore);
     }
     const doubtful = at.sending && (error instanceof ServerRefused ? error.status >= 500 : isDoubtful(error));
     log.warn(
@@ -199,16 +129,10 @@ export class Sender extends WorkLoop {
         waitMs,
         problem: error instanceof DocketError ? error.message : undefined,
       },
-      "the answer could not be sent; trying again while it has time",
+      `the ${entry.lane === "notice" ? "notice" : "answer"} could not be sent; trying again while it has time`,
     );
     return { kind: "retry", notBefore, doubtful };
   }
-}
-
-/** Whether repeating can't help. Without an errcode a proxy has answered, or a server that redirects, not the homeserver. */
-function isFinal(error: ServerRefused): boolean {
-  if (error.retryable || error.status < 400) return false;
-  return FINAL_STATUSES.has(error.status) || (error.errcode !== null && !PASSING_STATUSES.has(error.status));
 }
 
 function isDoubtful(error: unknown): boolean {

@@ -94,12 +94,18 @@ function readRoom(
 
 /** Who invited us stands in our own member event among the stripped state; without it nobody can be held to the policy. */
 function readInvite(roomId: RoomId, room: JsonObject, ownUser: UserId, malformed: MalformedEvent[]): Invite[] {
+  let inviter: string | null = null;
+  let joinRule: string | null = null;
   for (const event of list(section(room, "invite_state"), "events")) {
     if (!isJsonObject(event)) continue;
     const { type, state_key, sender, content } = event;
-    if (type !== "m.room.member" || state_key !== ownUser || typeof sender !== "string") continue;
-    if (isJsonObject(content) && content["membership"] === "invite") return [{ roomId, inviter: sender as UserId }];
+    if (!isJsonObject(content)) continue;
+    const ownInvite = type === "m.room.member" && state_key === ownUser && content["membership"] === "invite";
+    if (ownInvite && typeof sender === "string") inviter ??= sender;
+    const rule = content["join_rule"];
+    if (type === "m.room.join_rules" && state_key === "" && typeof rule === "string") joinRule = rule;
   }
+  if (inviter !== null) return [{ roomId, inviter: inviter as UserId, joinRule }];
   malformed.push({ roomId, raw: keepable(room), problem: "the invitation does not say who sent it" });
   return [];
 }

@@ -1,5 +1,6 @@
 /** The schema, as the list of steps that led to it; `user_version` counts the steps a database has taken. Never edit a released one. */
 import { keyStoreTables } from "./keyStoreTables.ts";
 import { journalTables } from "./journalTables.ts";
+import { receiptsAndRooms } from "./receiptsAndRooms.ts";
 
-export const migrations: readonly string[] = [journalTables, keyStoreTables];
+export const migrations: readonly string[] = [journalTables, keyStoreTables, receiptsAndRooms];

@@ -6,7 +6,7 @@ import type { EventId, RoomId, SyncToken, TxnId } from "../../../src/protocol/id
 import { ALICE, BOT, ROOM, batch, event, openJournal, stateEvent, update } from "../../support/journal.ts";
 
 const ready = (deadline: number | null, ordered = false) =>
-  ({ kind: "ready", deadline, expiresAt: null, ordered }) as const;
+  ({ kind: "ready", deadline, expiresAt: null, ordered, drafts: [] }) as const;
 
 function draft(cause: EventId): Draft {
   return {
@@ -32,7 +32,7 @@ test("a sync is kept as a whole or not at all: a failure leaves no event, no roo
       },
     },
     rooms: [update({ timeline: [event()] })],
-    invites: [{ roomId: "!other:example.org" as RoomId, inviter: ALICE }],
+    invites: [{ roomId: "!other:example.org" as RoomId, joinRule: null, inviter: ALICE }],
   });
   await assert.rejects(inbox.accept(failing), /the key store refused/);
   assert.deepEqual(await inbox.takeNew(10), []);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ALICE, ROOM, batch, openJournal, update } from "../../support/journal.ts";
 
-const invited = batch({ invites: [{ roomId: ROOM, inviter: ALICE }] });
+const invited = batch({ invites: [{ roomId: ROOM, joinRule: null, inviter: ALICE }] });
 
 test("an invitation is on disk with its sync, and still there after a restart", async (t) => {
   const before = openJournal(t);

@@ -6,6 +6,7 @@ import { Cancelled } from "../../../src/errors.ts";
 import { Outbox } from "../../../src/journal/outbox.ts";
 import { silentLogger } from "../../../src/logging.ts";
 import { Metrics } from "../../../src/metrics.ts";
+import { Pause } from "../../../src/pipeline/outboxLoop.ts";
 import { Sender, type SenderPorts } from "../../../src/pipeline/sender.ts";
 import type { EventId, RoomId, TxnId } from "../../../src/protocol/ids.ts";
 import { batch, openJournal, update } from "../../support/journal.ts";
@@ -47,18 +48,22 @@ test("with every place taken and more waiting, the sender rests: it does not ask
       });
     },
   } as unknown as SenderPorts["homeserver"];
-  const sender = new Sender({
-    outbox,
-    rooms,
-    engine: {} as SenderPorts["engine"],
-    homeserver,
-    clock: systemClock,
-    log: silentLogger,
-    metrics: new Metrics(),
-    onFailure: (error) => assert.fail(String(error)),
-    drainMs: 0,
-    sendMarginMs: () => 0,
-  });
+  const sender = new Sender(
+    "response",
+    {
+      outbox,
+      rooms,
+      engine: {} as SenderPorts["engine"],
+      homeserver,
+      clock: systemClock,
+      log: silentLogger,
+      metrics: new Metrics(),
+      onFailure: (error) => assert.fail(String(error)),
+      drainMs: 0,
+      sendMarginMs: () => 0,
+    },
+    new Pause(),
+  );
   await sender.start();
   try {
     await full.promise;

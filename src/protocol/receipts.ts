@@ -1,0 +1,60 @@
+/** Delivery receipts (MSC4089): which server takes them, under which name, and which events are owed one. Pure. */
+
+/** `m.delivery`, and its name while the proposal is not part of the specification. */
+export const receiptTypes = { stable: "m.delivery", unstable: "org.matrix.msc4089.delivery" } as const;
+export type ReceiptType = (typeof receiptTypes)[keyof typeof receiptTypes];
+
+/** Versions of the specification that contain delivery receipts; none does today. */
+const releasedIn: ReadonlySet<string> = new Set();
+
+/**
+ * `none`: no receipt is sent. `unstable`: the feature flag is set; a server may know the stable name, or only the other one.
+ * `released`: the stable name, without asking.
+ */
+export type ReceiptSupport = "none" | "unstable" | "released";
+
+/**
+ * Gated on `/versions` alone: servers answer an unknown receipt type in different ways, so an error is no test.
+ * @param server what `/versions` says
+ * @param released for tests: versions that contain receipts
+ */
+export function receiptSupport(
+  server: {
+    readonly versions: readonly string[];
+    readonly unstableFeatures: Readonly<Record<string, boolean>>;
+  },
+  released: ReadonlySet<string> = releasedIn,
+): ReceiptSupport {
+  if (server.versions.some((version) => released.has(version))) return "released";
+  return server.unstableFeatures["org.matrix.msc4089"] === true ? "unstable" : "none";
+}
+
+/** In which rooms senders learn that their events have come: the operator's choice. */
+export type ReceiptRooms = "none" | "private_encrypted" | "private" | "all";
+
+export interface ReceivedEvent {
+  /** The bot sent it itself. */
+  readonly own: boolean;
+  readonly state: boolean;
+  /** From before the bot joined the room. */
+  readonly beforeJoin: boolean;
+  /** The same ciphertext came before under another event ID. */
+  readonly replay: boolean;
+  /** Redacted before its turn: what its sender meant was not received. */
+  readonly redacted: boolean;
+  /** Null where nothing is known of the room. */
+  readonly room: { readonly everEncrypted: boolean; readonly joinRule: string } | null;
+}
+
+/**
+ * Whether an event's sender is owed a receipt. Ask only about events in the clear: one that can't be decrypted has not been
+ * received, and gets its receipt when its key comes.
+ */
+export function owesReceipt(event: ReceivedEvent, rooms: ReceiptRooms): boolean {
+  const { room } = event;
+  if (rooms === "none" || room === null) return false;
+  if (event.own || event.state || event.beforeJoin || event.replay || event.redacted) return false;
+  if (rooms === "all") return true;
+  if (room.joinRule === "public") return false;
+  return rooms === "private" || room.everEncrypted;
+}
