@@ -42,6 +42,7 @@ import { invitePolicy } from "./rooms/invitePolicy.ts";
 import { connect } from "./session/connect.ts";
 import { requireOwnKeys } from "./session/ownKeys.ts";
 import { SyncLoop } from "./session/syncLoop.ts";
+import { Vitals } from "./vitals.ts";
 
 /** What the operator has said, with the handlers made ready. */
 export interface Rules {
@@ -66,6 +67,8 @@ export interface Bot extends Service {
    */
   reload(rules: Rules): void;
   readonly metrics: Metrics;
+  /** What the parts tell about their state. */
+  readonly vitals: Vitals;
 }
 
 /** A homeserver that does not answer must not hold up the stop for long: what is not sent then is sent after the next start. */
@@ -87,6 +90,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
   const { config } = initial;
   const { clock, log, onFailure, onFatal } = ports;
   const metrics = new Metrics();
+  const vitals = new Vitals();
   const stopping = new AbortController();
   // Closed in the reverse order of opening, also after a start that failed half-way.
   const opened: (() => Promise<void> | void)[] = [];
@@ -284,6 +288,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
 
   return {
     metrics,
+    vitals,
     reload: (next) => {
       rules = next;
     },

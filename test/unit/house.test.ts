@@ -35,7 +35,7 @@ const order: readonly (readonly string[])[] = [
   ["journal"],
   ["config"],
   ["protocol"],
-  ["errors.ts", "logging.ts", "metrics.ts", "clock.ts", "lifecycle.ts"],
+  ["errors.ts", "logging.ts", "metrics.ts", "clock.ts", "lifecycle.ts", "vitals.ts"],
 ];
 const places = order.flatMap((names, height) => names.map((name) => ({ name, height, isFile: name.endsWith(".ts") })));
 type Place = (typeof places)[number];
