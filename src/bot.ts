@@ -37,8 +37,9 @@ import { Sender } from "./pipeline/sender.ts";
 import { Worker } from "./pipeline/worker.ts";
 import { receiptSupport } from "./protocol/receipts.ts";
 import { RecordStore } from "./record/recordStore.ts";
+import { Advertisement } from "./rooms/advertisement.ts";
 import { Invitations } from "./rooms/invitations.ts";
-import { invitePolicy } from "./rooms/invitePolicy.ts";
+import { Residence } from "./rooms/residence.ts";
 import { connect } from "./session/connect.ts";
 import { requireOwnKeys } from "./session/ownKeys.ts";
 import { SyncLoop } from "./session/syncLoop.ts";
@@ -87,6 +88,8 @@ interface Foundation {
 
 export function createBot(initial: Rules, ports: BotPorts): Bot {
   let rules = initial;
+  /** Tells those who act on a change by themselves; the others ask for the rules each time. */
+  let reconsider = (): void => undefined;
   const { config } = initial;
   const { clock, log, onFailure, onFatal } = ports;
   const metrics = new Metrics();
@@ -164,8 +167,22 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
   ): (readonly [string, Service])[] {
     const own = engine.identity;
     const support = receiptSupport(versions);
-    if (support === "none" && rules.config.receipts.rooms !== "none")
-      log.info({}, "no delivery receipts: the homeserver does not support them (MSC4089)");
+    if (support === "none" && rules.config.receipts.rooms !== "none") {
+      const note = "no delivery receipts: the homeserver does not support them (MSC4089)";
+      vitals.note("receipts", note);
+      log.info({}, note);
+    }
+    const advertisement = new Advertisement({
+      own,
+      homeserver,
+      versions,
+      wanted: () => (rules.config.capabilities.advertise ? rules.registry.capabilities() : null),
+      clock,
+      log,
+      vitals,
+      onFailure,
+    });
+    reconsider = () => advertisement.reconsider();
     const recorder = new Recorder(new RecordStore(database, clock), () => rules.config.record.types);
     const judge = new Judge({
       own,
@@ -244,12 +261,27 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
           parking: { waitMs: () => rules.config.encryption.waitForKeysMs, max: config.limits.parked },
         }),
       ],
+      ["advertisement", advertisement],
+      [
+        "residence",
+        new Residence({
+          rooms,
+          invites,
+          outbox,
+          homeserver,
+          ownUser: own.userId,
+          policy: () => ({ ...rules.config.invites, ...rules.config.rooms }),
+          clock,
+          log,
+          onFailure,
+        }),
+      ],
       [
         "invitations",
         new Invitations({
           invites,
           homeserver,
-          accepts: (inviter) => invitePolicy(rules.config.invites.accept)(inviter),
+          policy: () => rules.config.invites,
           clock,
           log,
           onFailure,
@@ -291,6 +323,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     vitals,
     reload: (next) => {
       rules = next;
+      reconsider();
     },
     start: () => {
       starting = start().catch((error: unknown) => {

@@ -16,6 +16,10 @@ export class Vitals {
     else this.noted.set(key, text);
   }
 
+  noteOf(key: string): string | null {
+    return this.noted.get(key) ?? null;
+  }
+
   /** In the order of their keys. */
   notes(): readonly string[] {
     return [...this.noted].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text);

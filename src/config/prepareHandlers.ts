@@ -1,6 +1,6 @@
 /** Makes the steps of the configuration ready to run; a step that can't be is a mistake in the configuration, with its line. */
 import { ConfigError, DocketError, type ConfigProblem } from "../errors.ts";
-import type { Config, StepConfig } from "./config.ts";
+import type { Config, HandlerConfig, StepConfig } from "./config.ts";
 import type { StepKindSchema } from "./stepKindSchema.ts";
 
 export interface PreparedStep<Prepared> {
@@ -12,6 +12,7 @@ export interface PreparedStep<Prepared> {
 
 export interface PreparedHandler<Prepared> {
   readonly types: readonly string[];
+  readonly match: HandlerConfig["match"];
   readonly ordered: boolean;
   readonly steps: readonly PreparedStep<Prepared>[];
 }
@@ -26,14 +27,14 @@ export async function prepareHandlers<Prepared>(
 ): Promise<readonly PreparedHandler<Prepared>[]> {
   const problems: ConfigProblem[] = [];
   const handlers: PreparedHandler<Prepared>[] = [];
-  for (const { types, ordered, steps } of config.handlers) {
+  for (const { types, match, ordered, steps } of config.handlers) {
     const prepared: PreparedStep<Prepared>[] = [];
     for (const step of steps) {
       const outcome = await prepareStep(config, step, stepKinds);
       if ("problem" in outcome) problems.push(outcome.problem);
       else prepared.push({ name: step.name, path: step.path, step: outcome.step });
     }
-    handlers.push({ types, ordered, steps: prepared });
+    handlers.push({ types, match, ordered, steps: prepared });
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return handlers;

@@ -5,6 +5,7 @@
  */
 import { Cancelled, CryptoPanicked, DocketError, LeaseLost, StepFailed, StoreFailed } from "../errors.ts";
 import type { Logger } from "../logging.ts";
+import type { ContentRequirement } from "../protocol/capabilities.ts";
 import type { Message } from "../protocol/responses.ts";
 import type { JsonValue } from "../protocol/json.ts";
 import type { ClearEvent, Step, StepContext, Verdict } from "./step.ts";
@@ -18,6 +19,8 @@ export interface HandlerStep {
 export interface Handler {
   /** Event types, exact or with `*` at the end. */
   readonly types: readonly string[];
+  /** What the content must have, all of it. */
+  readonly match?: readonly ContentRequirement[];
   /** Events of one room go one by one, in the order of arrival. */
   readonly ordered?: boolean;
   readonly steps: readonly HandlerStep[];

@@ -78,13 +78,22 @@ export class Invites {
     return row?.n ?? 0;
   }
 
-  /** Whether a room was joined by an invitation that did not show its join rule. */
-  joinedUnseen(roomId: RoomId): boolean {
-    return (
-      this.database
-        .prepare("SELECT 1 FROM invites WHERE room_id = ? AND state = 'joined' AND join_rule IS NULL")
-        .get(roomId) !== undefined
-    );
+  /** Rooms that we are in by an invitation that did not show their join rule, which is known now. */
+  unseenJoinRules(): readonly { roomId: RoomId; joinRule: string }[] {
+    return this.database
+      .prepare<{ room_id: RoomId; join_rule: string }>(
+        `SELECT room_id, rooms.join_rule AS join_rule FROM invites JOIN rooms USING (room_id)
+         WHERE invites.state = 'joined' AND invites.join_rule IS NULL AND rooms.membership = 'join'`,
+      )
+      .all()
+      .map((row) => ({ roomId: row.room_id, joinRule: row.join_rule }));
+  }
+
+  /** The join rule that an invitation did not show is known, and was acted upon. */
+  seeJoinRule(roomId: RoomId, joinRule: string): void {
+    this.database.transaction(() => {
+      this.database.prepare("UPDATE invites SET join_rule = ? WHERE room_id = ?").run(joinRule, roomId);
+    });
   }
 
   /** To be called after a commit that added some. */

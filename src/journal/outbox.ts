@@ -105,6 +105,13 @@ export class Outbox {
     }
   }
 
+  /** The same in a transaction of its own, announced. */
+  enqueue(drafts: readonly Draft[]): void {
+    if (drafts.length === 0) return;
+    this.database.transaction(() => this.insert(drafts, this.clock.now()));
+    this.announce();
+  }
+
   announce(): void {
     for (const nudge of Object.values(this.nudges)) nudge.nudge();
   }

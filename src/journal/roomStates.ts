@@ -4,6 +4,7 @@
  * settings only become stricter; "unknown" is said, never guessed.
  */
 import type { EpochMs } from "../clock.ts";
+import { Nudge } from "../lifecycle.ts";
 import type { RoomId, UserId } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import type { Database } from "./database.ts";
@@ -35,9 +36,20 @@ const ROTATION_KEYS = ["rotation_period_ms", "rotation_period_msgs"] as const;
 
 export class RoomStates {
   private readonly database: Database;
+  private readonly nudge = new Nudge();
 
   constructor(database: Database) {
     this.database = database;
+  }
+
+  /** To be called after a commit that changed some. */
+  announce(): void {
+    this.nudge.nudge();
+  }
+
+  /** Resolves when a room may have changed, or after `maxWaitMs` milliseconds. */
+  changed(signal: AbortSignal, maxWaitMs: number): Promise<void> {
+    return this.nudge.wait(signal, maxWaitMs);
   }
 
   /** Null where the room was never heard of. */

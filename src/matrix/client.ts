@@ -146,6 +146,18 @@ export class DocketClient extends MatrixClient implements Homeserver {
     });
   }
 
+  async leave(roomId: RoomId, reason: string, signal: AbortSignal): Promise<void> {
+    const endpoint = endpointPath("/_matrix/client/v3/rooms", roomId, "leave");
+    await this.request("POST", endpoint, { body: { reason }, signal, retry: "none" });
+  }
+
+  async joinedMembers(roomId: RoomId, signal: AbortSignal): Promise<readonly UserId[]> {
+    const endpoint = endpointPath("/_matrix/client/v3/rooms", roomId, "joined_members");
+    const { joined } = await this.request("GET", endpoint, { signal, retry: "none" });
+    if (!isJsonObject(joined)) throw this.unusable("GET", endpoint, "`joined` is missing");
+    return Object.keys(joined) as UserId[];
+  }
+
   async receipt({ roomId, eventId }: EventRef, type: string, signal: AbortSignal): Promise<void> {
     const endpoint = endpointPath("/_matrix/client/v3/rooms", roomId, "receipt", type, eventId);
     await this.request("POST", endpoint, { body: {}, signal, retry: "none" });

@@ -51,6 +51,9 @@ export interface Homeserver {
   send(event: OutgoingEvent, txnId: TxnId, signal: AbortSignal): Promise<EventId>;
   /** One attempt: the invite job owns retries. `via` are server names to join through. */
   join(roomId: RoomId, via: readonly string[], signal: AbortSignal): Promise<void>;
+  /** One attempt, likewise. Leaves a room, or declines an invitation to it; `reason` is for the people there. */
+  leave(roomId: RoomId, reason: string, signal: AbortSignal): Promise<void>;
+  joinedMembers(roomId: RoomId, signal: AbortSignal): Promise<readonly UserId[]>;
   /** One attempt: the outbox owns retries. A receipt of this type for one event (client-server API, "Receipts"). */
   receipt(to: EventRef, type: string, signal: AbortSignal): Promise<void>;
   /** Any other endpoint, such as `/_matrix/client/v3/keys/query`: resolves with the parsed JSON body. */

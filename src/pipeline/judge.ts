@@ -85,7 +85,7 @@ export class Judge {
   }
 
   handlerOf(opened: OpenedEvent): Handler | null {
-    return this.registry().find(opened.type);
+    return this.registry().find(opened.type, opened.content);
   }
 
   /** The answer as it goes to the outbox; encrypted if the request was, whatever the room's state says. */

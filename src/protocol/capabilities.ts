@@ -57,3 +57,77 @@ const capabilityTerms: readonly CapabilityTerms[] = [
 export function isCapabilityRequest(type: string): boolean {
   return capabilityTerms.some((terms) => terms.request === type);
 }
+
+export type CapabilityReading =
+  | {
+      readonly kind: "request";
+      /** In the order of the request: each with what it asks, null where that can't be understood, and as it stands there. */
+      readonly asked: readonly { readonly capability: Capability | null; readonly raw: JsonValue }[];
+      /** The content block that the answer belongs into. */
+      readonly responseBlock: string;
+    }
+  /** `problem` names a property and what is expected there, never what was found. */
+  | { readonly kind: "malformed"; readonly problem: string };
+
+/**
+ * Reads the question (MSC4301). Liberal about single entries: one that can't be understood is not understood, and no more.
+ * @param type of the event; the block of the same name goes before one of the other
+ */
+export function readCapabilityRequest(type: string, content: JsonObject): CapabilityReading {
+  const own = capabilityTerms.filter((terms) => terms.request === type);
+  const terms = [...own, ...capabilityTerms].find(({ request }) => Object.hasOwn(content, request));
+  if (terms === undefined) return { kind: "malformed", problem: `${type} is missing: it must be an object` };
+  const block = content[terms.request];
+  if (!isJsonObject(block)) return { kind: "malformed", problem: `${terms.request} must be an object` };
+  const events = Object.hasOwn(block, "events") ? block["events"] : undefined;
+  if (!Array.isArray(events)) return { kind: "malformed", problem: `${terms.request}.events must be a list` };
+  const asked = (events as readonly JsonValue[]).map((raw) => ({ capability: readCapability(raw), raw }));
+  return { kind: "request", asked, responseBlock: terms.response };
+}
+
+function readCapability(value: JsonValue): Capability | null {
+  if (!isJsonObject(value)) return null;
+  const { type, content = [] } = value;
+  if (typeof type !== "string" || !Array.isArray(content)) return null;
+  const requirements: ContentRequirement[] = [];
+  for (const entry of content as readonly JsonValue[]) {
+    if (!isJsonObject(entry)) return null;
+    const { key, value: wanted } = entry;
+    if (typeof key !== "string" || typeof wanted !== "string") return null;
+    requirements.push({ key, value: wanted });
+  }
+  return { type, content: requirements };
+}
+
+/**
+ * Whether every event that is asked about has what is required. What is asked on top changes nothing.
+ * @param required by a handler
+ * @param asked of the events that are asked about
+ */
+export function implies(asked: readonly ContentRequirement[], required: readonly ContentRequirement[]): boolean {
+  const same = (a: ContentRequirement, b: ContentRequirement): boolean =>
+    a.value === b.value && JSON.stringify(contentPath(a.key)) === JSON.stringify(contentPath(b.key));
+  return required.every((requirement) => asked.some((candidate) => same(candidate, requirement)));
+}
+
+/** MSC4133: what a profile's keys look like; Synapse refuses others. */
+const PROFILE_KEY = /^[a-z][a-z0-9_.-]{0,254}$/;
+
+/**
+ * The profile field that says what a device understands (MSC4401, under its unstable name: it is not part of the specification).
+ * @returns null where the device ID does not fit into a profile key
+ */
+export function capabilityField(deviceId: string): string | null {
+  const key = `de.gematik.msc4401.client_capability.${deviceId}`;
+  return PROFILE_KEY.test(key) ? key : null;
+}
+
+/** The value of that field. */
+export function capabilityFieldValue(capabilities: readonly Capability[]): JsonObject {
+  return {
+    events: capabilities.map(({ type, content }) => ({
+      type,
+      ...(content.length === 0 ? {} : { content: content.map(({ key, value }) => ({ key, value })) }),
+    })),
+  };
+}

@@ -1,4 +1,7 @@
-/** Works off invitations, a few at a time: accepts those that the policy allows, through the inviter's server, and leaves the others alone. */
+/**
+ * Works off invitations, a few at a time: accepts those that the policy allows, through the inviter's server; declines the others, or
+ * leaves them alone. Those for which there is no room in this hour wait.
+ */
 import type { Clock } from "../clock.ts";
 import { Cancelled, ServerRefused, ServerUnreachable, StoreFailed } from "../errors.ts";
 import type { InviteJob, InviteOutcome, Invites } from "../journal/invites.ts";
@@ -6,13 +9,21 @@ import { supervise, WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { pauseAfter } from "../matrix/retries.ts";
-import type { RoomId, UserId } from "../protocol/ids.ts";
-import { serverOf } from "./invitePolicy.ts";
+import type { RoomId } from "../protocol/ids.ts";
+import {
+  HOUR_MS,
+  judgeInvite,
+  refusalTexts,
+  serverOf,
+  type InvitePolicy,
+  type InviteRefusal,
+  type Residency,
+} from "./invitePolicy.ts";
 
 export interface InvitationsPorts {
   readonly invites: Invites;
   readonly homeserver: Homeserver;
-  readonly accepts: (inviter: UserId) => boolean;
+  readonly policy: () => InvitePolicy & { readonly decline: string | null };
   readonly clock: Clock;
   readonly log: Logger;
   readonly onFailure: (error: unknown) => void;
@@ -28,6 +39,8 @@ const MOST_ATTEMPTS = 30;
 export class Invitations extends WorkLoop {
   private readonly ports: InvitationsPorts;
   private readonly inWork = new Map<RoomId, Promise<void>>();
+  /** Until it is written down what became of the join: no room is counted too late. */
+  private readonly joining = new Set<RoomId>();
   private lookAgainAt: number | null = null;
 
   constructor(ports: InvitationsPorts) {
@@ -47,6 +60,7 @@ export class Invitations extends WorkLoop {
     if (job === null) return false;
     const done = supervise(this.handle(job), (error) => this.fail(error)).then(() => {
       this.inWork.delete(job.roomId);
+      this.joining.delete(job.roomId);
       this.ports.invites.announce();
     });
     this.inWork.set(job.roomId, done);
@@ -76,23 +90,60 @@ export class Invitations extends WorkLoop {
 
   /** @returns null where the bot stops: the invitation is taken up after the next start */
   private async answer(job: InviteJob): Promise<InviteOutcome | null> {
-    const { homeserver, accepts, clock } = this.ports;
-    if (!accepts(job.inviter)) return { kind: "ignored", reason: "inviter_not_allowed" };
-    const via = serverOf(job.inviter);
+    const verdict = judgeInvite(job, this.ports.policy(), this.residency());
+    if (verdict.kind === "wait") return { kind: "retry", notBefore: verdict.until, counts: false };
+    if (verdict.kind === "refuse") return await this.refuse(job, verdict.refusal);
+    this.joining.add(job.roomId);
+    return await this.attempt(job, "failed", () => this.join(job));
+  }
+
+  private residency(): Residency {
+    const { invites, clock, policy } = this.ports;
+    const now = clock.now();
+    const accepted = invites.acceptedSince(now - HOUR_MS, policy().maxPerHour);
+    return { now, rooms: invites.roomCount(), joining: this.joining.size, accepted };
+  }
+
+  private async join({ roomId, inviter }: InviteJob): Promise<InviteOutcome> {
+    const via = serverOf(inviter);
+    await this.ports.homeserver.join(roomId, via === null ? [] : [via], this.signal);
+    return { kind: "joined" };
+  }
+
+  private async refuse(job: InviteJob, refusal: InviteRefusal): Promise<InviteOutcome | null> {
+    const { decline } = this.ports.policy();
+    const ignored: InviteOutcome = { kind: "ignored", reason: refusal };
+    if (decline === null) return ignored;
+    const reason = `${refusalTexts[refusal]} ${decline}`.trim();
+    const outcome = await this.attempt(job, "ignored", async () => {
+      await this.ports.homeserver.leave(job.roomId, reason, this.signal);
+      this.ports.log.info({ roomId: job.roomId, inviter: job.inviter, reason: refusal }, "invitation declined");
+      return ignored;
+    });
+    // That the homeserver would not take the refusal is no reason of its own: it is left alone then.
+    return outcome?.kind === "ignored" ? ignored : outcome;
+  }
+
+  /** @param otherwise what the invitation is when it can't be done at all */
+  private async attempt(
+    job: InviteJob,
+    otherwise: "failed" | "ignored",
+    work: () => Promise<InviteOutcome>,
+  ): Promise<InviteOutcome | null> {
     try {
-      await homeserver.join(job.roomId, via === null ? [] : [via], this.signal);
-      return { kind: "joined" };
+      return await work();
     } catch (error) {
       if (error instanceof Cancelled && this.signal.aborted) return null;
       if (error instanceof StoreFailed || (error instanceof ServerRefused && error.tokenRefused)) throw error;
       const refused = error instanceof ServerRefused;
       // One room that can't be joined must not end the bot, whatever is wrong with it.
-      if (!refused && !(error instanceof ServerUnreachable)) return { kind: "failed", reason: "unexpected_error" };
-      if (refused && !error.retryable && error.errcode !== null) return { kind: "failed", reason: error.errcode };
+      if (!refused && !(error instanceof ServerUnreachable)) return { kind: otherwise, reason: "unexpected_error" };
+      if (refused && !error.retryable && error.errcode !== null) return { kind: otherwise, reason: error.errcode };
       // Without an errcode a proxy has answered, not the homeserver.
       const counts = refused && error.status !== 429 && error.errcode !== null;
-      if (counts && job.attempts + 1 >= MOST_ATTEMPTS) return { kind: "failed", reason: "too_many_attempts" };
-      return { kind: "retry", notBefore: clock.now() + pauseAfter(error, job.attempts + 1, PACE), counts };
+      if (counts && job.attempts + 1 >= MOST_ATTEMPTS) return { kind: otherwise, reason: "too_many_attempts" };
+      const notBefore = this.ports.clock.now() + pauseAfter(error, job.attempts + 1, PACE);
+      return { kind: "retry", notBefore, counts };
     }
   }
 }

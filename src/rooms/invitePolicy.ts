@@ -1,17 +1,66 @@
-/** Who may invite the bot. */
+/** Which invitations are accepted, and what is said to the others. Pure. */
+import type { EpochMs } from "../clock.ts";
 import type { UserId } from "../protocol/ids.ts";
 
-/**
- * @param accept patterns of user IDs, with `*` for any run of characters; empty accepts nobody
- * @returns whether an invitation from this user is accepted
- */
-export function invitePolicy(accept: readonly string[]): (inviter: UserId) => boolean {
-  const patterns = accept.map((pattern) => halves(pattern).map(wildcard));
-  return (inviter) => {
-    // Half by half: a wildcard in the name must not reach into the server, or the reverse.
-    const parts = halves(inviter);
-    return patterns.some((pattern) => pattern.every((half, place) => half.test(parts[place] ?? "")));
-  };
+/** The operator's choices (`invites` in the configuration). */
+export interface InvitePolicy {
+  /** Patterns of user IDs, with `*` for any run of characters; empty accepts nobody. */
+  readonly accept: readonly string[];
+  readonly publicRooms: boolean;
+  readonly maxRooms: number;
+  readonly maxPerHour: number;
+}
+
+/** How things stand when an invitation is judged. */
+export interface Residency {
+  readonly now: EpochMs;
+  /** Rooms that the bot is in, and those that it is joining now. */
+  readonly rooms: number;
+  readonly joining: number;
+  /** When invitations were accepted within the last hour, newest first. */
+  readonly accepted: readonly EpochMs[];
+}
+
+export type InviteRefusal = "inviter_not_allowed" | "public_room" | "too_many_rooms";
+
+export type InviteVerdict =
+  | { readonly kind: "accept" }
+  | { readonly kind: "refuse"; readonly refusal: InviteRefusal }
+  /** There is no room for it now. */
+  | { readonly kind: "wait"; readonly until: EpochMs };
+
+export const HOUR_MS = 3_600_000;
+/** How soon it is known what became of a join that is under way. */
+const SOON_MS = 1_000;
+
+/** @param invite.joinRule null where the invitation does not show it: then it is looked at after the join */
+export function judgeInvite(
+  invite: { readonly inviter: UserId; readonly joinRule: string | null },
+  policy: InvitePolicy,
+  at: Residency,
+): InviteVerdict {
+  if (!isListed(invite.inviter, policy.accept)) return { kind: "refuse", refusal: "inviter_not_allowed" };
+  if (invite.joinRule === "public" && !policy.publicRooms) return { kind: "refuse", refusal: "public_room" };
+  if (at.rooms >= policy.maxRooms) return { kind: "refuse", refusal: "too_many_rooms" };
+  if (at.rooms + at.joining >= policy.maxRooms) return { kind: "wait", until: at.now + SOON_MS };
+  const oldest = at.accepted[policy.maxPerHour - 1];
+  if (oldest !== undefined) return { kind: "wait", until: oldest + HOUR_MS };
+  if (at.accepted.length + at.joining >= policy.maxPerHour) return { kind: "wait", until: at.now + SOON_MS };
+  return { kind: "accept" };
+}
+
+/** What an inviter is told, as the reason of the refusal. */
+export const refusalTexts: Readonly<Record<InviteRefusal, string>> = {
+  inviter_not_allowed: "I join rooms only when somebody invites me whom my operator has listed.",
+  public_room: "I do not join rooms that anybody may join.",
+  too_many_rooms: "I am in as many rooms as my operator allows.",
+};
+
+/** @param accept patterns of user IDs */
+export function isListed(inviter: UserId, accept: readonly string[]): boolean {
+  // Half by half: a wildcard in the name must not reach into the server, or the reverse.
+  const parts = halves(inviter);
+  return accept.some((pattern) => halves(pattern).every((half, place) => wildcard(half).test(parts[place] ?? "")));
 }
 
 /** Name and server; the server may hold a port, so the first colon counts. */

@@ -33,6 +33,7 @@ export interface BotOptions {
 export const DEFAULT_YAML = `
 invites:
   accept: ["@*:localhost"]
+  notice: false
 handlers:
   - types: [org.example.report]
     steps: [archive]

@@ -26,13 +26,13 @@ describe("the registry", () => {
     ["__proto__", everything],
   ] as const)
     it(`gives "${type}" to ${expected.types.join(" and ")}: the exact type first, then the longest prefix`, () => {
-      assert.equal(registry.find(type), expected);
+      assert.equal(registry.find(type, {}), expected);
     });
 
   it("has no handler for what nobody asked for", () => {
     const small = createRegistry([room]);
-    for (const type of ["m.sticker", "m.roo", "", "constructor", "__proto__"]) assert.equal(small.find(type), null);
-    assert.equal(createRegistry([]).find("m.room.message"), null);
+    for (const type of ["m.sticker", "m.roo", "", "constructor", "__proto__"]) assert.equal(small.find(type, {}), null);
+    assert.equal(createRegistry([]).find("m.room.message", {}), null);
   });
 
   it("does not depend on the order of the handlers", () => {
@@ -42,7 +42,7 @@ describe("the registry", () => {
         fc.shuffledSubarray(all, { minLength: 4 }),
         fc.constantFrom("m.room.message", "m.room.x", "y"),
         (order, type) => {
-          assert.equal(createRegistry(order).find(type), registry.find(type));
+          assert.equal(createRegistry(order).find(type, {}), registry.find(type, {}));
         },
       ),
       { numRuns: 100 },

@@ -113,7 +113,16 @@ test("an invitation counts only with an inviter in our own member event", () => 
     );
     return result.contents.invites;
   };
-  assert.deepEqual(read(invite(member({}))), [{ roomId: ROOM, inviter: "@alice:example.org" }]);
+  const invitation = { roomId: ROOM, inviter: "@alice:example.org", joinRule: null };
+  assert.deepEqual(read(invite(member({}))), [invitation]);
+  const rule = {
+    type: "m.room.join_rules",
+    state_key: "",
+    sender: "@alice:example.org",
+    content: { join_rule: "public" },
+  };
+  assert.deepEqual(read(invite(rule, member({}))), [{ ...invitation, joinRule: "public" }]);
+  assert.deepEqual(read(invite({ ...rule, content: { join_rule: 1 } }, member({}))), [invitation]);
   assert.deepEqual(read(invite(member({ state_key: "@bob:example.org" }))), []);
   assert.deepEqual(read(invite(member({ sender: undefined }))), []);
   assert.deepEqual(read(invite()), []);

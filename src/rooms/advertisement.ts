@@ -1,0 +1,144 @@
+/**
+ * Says in the account's profile what the bot understands (MSC4401), ahead of any question: published when it is not there as it
+ * should be, taken back when it is switched off. Nothing depends on it: where it can't be done, that is noted, and the bot goes on.
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { Clock } from "../clock.ts";
+import { Cancelled, DocketError, ServerRefused, StoreFailed } from "../errors.ts";
+import { Nudge, WorkLoop } from "../lifecycle.ts";
+import type { Logger } from "../logging.ts";
+import type { Homeserver, ServerVersions } from "../matrix/homeserver.ts";
+import { profilePath } from "../matrix/profiles.ts";
+import { isFinalRefusal, pauseAfter } from "../matrix/retries.ts";
+import { capabilityField, capabilityFieldValue, type Capability } from "../protocol/capabilities.ts";
+import type { DeviceId, UserId } from "../protocol/ids.ts";
+import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
+import type { Vitals } from "../vitals.ts";
+
+export interface AdvertisementPorts {
+  readonly own: { readonly userId: UserId; readonly deviceId: DeviceId };
+  readonly homeserver: Homeserver;
+  readonly versions: ServerVersions;
+  /** What is to be said; null for nothing. Asked for at the start and after each `reconsider`. */
+  readonly wanted: () => readonly Capability[] | null;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly vitals: Vitals;
+  readonly onFailure: (error: unknown) => void;
+}
+
+const PACE = { baseMs: 1_000, maxBackoffMs: 10 * 60_000 };
+const FOR_EVER_MS = Number.MAX_SAFE_INTEGER;
+
+/** Why it is not said, in words for people. */
+class Unsayable extends Error {}
+
+export class Advertisement extends WorkLoop {
+  private readonly ports: AdvertisementPorts;
+  private readonly reconsidered = new Nudge();
+  private failures = 0;
+  private waitMs = FOR_EVER_MS;
+
+  constructor(ports: AdvertisementPorts) {
+    super(ports.onFailure);
+    this.ports = ports;
+  }
+
+  /** What is wanted may have changed. */
+  reconsider(): void {
+    this.reconsidered.nudge();
+  }
+
+  protected async work(): Promise<boolean> {
+    const wanted = this.ports.wanted();
+    try {
+      await this.settle(wanted === null ? null : capabilityFieldValue(wanted));
+      this.note(null);
+      this.failures = 0;
+      this.waitMs = FOR_EVER_MS;
+    } catch (error) {
+      this.waitMs = this.afterFailure(error, wanted !== null);
+    }
+    return false;
+  }
+
+  protected rest(): Promise<void> {
+    return this.reconsidered.wait(this.signal, this.waitMs);
+  }
+
+  /** @throws Unsayable | DocketError */
+  private async settle(wanted: JsonObject | null): Promise<void> {
+    const { own, homeserver, versions, log } = this.ports;
+    const key = capabilityField(own.deviceId);
+    const path = key === null ? null : profilePath(versions, own.userId, key);
+    if (key === null || path === null) {
+      if (wanted === null) return;
+      throw new Unsayable(
+        key === null
+          ? `the device ID ${own.deviceId} does not fit into a profile key, which has lower-case letters only (MSC4133); a device with a lower-case ID would`
+          : "the homeserver has no profile fields (MSC4133)",
+      );
+    }
+    const published = await this.published(path, key);
+    if (isDeepStrictEqual(published, wanted ?? undefined)) return;
+    const { signal } = this;
+    if (wanted === null) {
+      await homeserver.request("DELETE", path, { signal, retry: "none" });
+      return log.info({}, "the capabilities in the profile were taken back");
+    }
+    await this.requireAllowed(key);
+    await homeserver.request("PUT", path, { body: { [key]: wanted }, signal, retry: "none" });
+    log.info({ types: (wanted["events"] as readonly JsonValue[]).length }, "capabilities are published in the profile");
+  }
+
+  /** Undefined where the field is not there. */
+  private async published(path: string, key: string): Promise<JsonValue | undefined> {
+    try {
+      const profile = await this.ports.homeserver.request("GET", path, { signal: this.signal, retry: "none" });
+      return Object.hasOwn(profile, key) ? profile[key] : undefined;
+    } catch (error) {
+      if (error instanceof ServerRefused && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+
+  /** Client-server API, "Capabilities negotiation": `m.profile_fields`. Absent means allowed. */
+  private async requireAllowed(key: string): Promise<void> {
+    const answer = await this.ports.homeserver.request("GET", "/_matrix/client/v3/capabilities", {
+      signal: this.signal,
+      retry: "none",
+    });
+    const capabilities = isJsonObject(answer["capabilities"]) ? answer["capabilities"] : {};
+    const fields = capabilities["m.profile_fields"] ?? capabilities["uk.tcpip.msc4133.profile_fields"];
+    if (!isJsonObject(fields)) return;
+    const { enabled, allowed, disallowed } = fields;
+    const lists = (list: JsonValue | undefined): boolean => Array.isArray(list) && list.includes(key);
+    const refused = enabled === false || (Array.isArray(allowed) ? !lists(allowed) : lists(disallowed));
+    if (refused) throw new Unsayable("the homeserver does not let this account set profile fields");
+  }
+
+  /** @returns how long to wait before it is tried again, in milliseconds */
+  private afterFailure(error: unknown, wanted: boolean): number {
+    if (error instanceof StoreFailed || (error instanceof ServerRefused && error.tokenRefused)) throw error;
+    if (error instanceof Cancelled && this.signal.aborted) return FOR_EVER_MS;
+    const final = error instanceof Unsayable || (error instanceof ServerRefused && isFinalRefusal(error));
+    const why = error instanceof Unsayable ? error.message : refusalOf(error);
+    if (wanted) this.note(`capabilities are not advertised: ${why}`);
+    if (final) return FOR_EVER_MS;
+    this.failures += 1;
+    return pauseAfter(error, this.failures, PACE);
+  }
+
+  private note(text: string | null): void {
+    const { vitals, log } = this.ports;
+    const known = vitals.noteOf("capabilities");
+    vitals.note("capabilities", text);
+    if (text !== null && text !== known) log.info({}, text);
+  }
+}
+
+/** Never the server's own words. */
+function refusalOf(error: unknown): string {
+  if (error instanceof ServerRefused) return `the homeserver refuses with ${error.errcode ?? `status ${error.status}`}`;
+  return `it could not be published yet (${error instanceof DocketError ? error.code : "BUG"})`;
+}
