@@ -38,6 +38,7 @@ export function addAdminRoutes(router: Router, server: DevServer, anything: Chan
     ),
   );
   act("setKeyQueries", (body) => server.setKeyQueries(body.text("userId"), body.text("mode") as KeyQueryMode));
+  act("setFeature", (body) => server.setFeature(body.text("name"), body.is("on")));
   act("setRateLimit", (body) =>
     server.setRateLimit(body.optional("userId") ?? null, body.any("limit") as unknown as RateLimit | null),
   );
@@ -61,6 +62,9 @@ export function addAdminRoutes(router: Router, server: DevServer, anything: Chan
       events: (roomId === null ? server.events(after) : server.eventsIn(roomId, after)) as unknown as JsonObject[],
     }));
   });
+  router.open("GET", `${ROOT}/receipts`, (call) =>
+    waited(call, anything, (after) => ({ receipts: server.receipts(after) as unknown as JsonObject[] })),
+  );
   router.open("GET", `${ROOT}/requests`, (call) => {
     const path = call.query.get("path");
     const userId = call.query.get("userId");

@@ -8,6 +8,7 @@ import type { Listener } from "./listener.ts";
 import type { LoggedEvent, LoggedRequest, RequestQuestion } from "./observer.ts";
 import type { ServerParts } from "./parts.ts";
 import type { RateLimit } from "./rateLimits.ts";
+import type { DeliveryReceipt } from "./receipts.ts";
 import { newEventId, type Draft } from "./room.ts";
 
 export interface SignedIn {
@@ -169,6 +170,11 @@ export class DevServer {
     this.#parts.faults.clear();
   }
 
+  /** From now on `/versions` says so of this unstable feature, and the server has it or not: an upgrade, or a step back. */
+  setFeature(name: string, on: boolean): void {
+    this.#parts.features.set(name, on);
+  }
+
   /** @param userId null for everyone without a limit of their own. @param limit null for none */
   setRateLimit(userId: string | null, limit: RateLimit | null): void {
     this.#parts.rateLimits.set(userId, limit);
@@ -226,6 +232,11 @@ export class DevServer {
   /** Every request that matches, in order of arrival. @param after only those with a higher `id` */
   requests(question: RequestQuestion = {}, after = 0): LoggedRequest[] {
     return this.#parts.observer.requests(question, after);
+  }
+
+  /** Every accepted delivery receipt, in order of acceptance. @param after only those with a higher `index` */
+  receipts(after = 0): DeliveryReceipt[] {
+    return this.#parts.receipts.all(after);
   }
 
   /** The device keys that a device has uploaded, or null. */

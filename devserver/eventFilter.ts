@@ -11,6 +11,7 @@ export interface SyncFilter {
   readonly timeline: EventFilter;
   readonly state: EventFilter;
   readonly accountData: EventFilter;
+  readonly ephemeral: EventFilter;
   readonly includeLeave: boolean;
   acceptsRoom(roomId: string): boolean;
 }
@@ -27,6 +28,7 @@ export function syncFilter(filter: JsonObject): SyncFilter {
     timeline: eventFilter(objectIn(room, "timeline")),
     state: eventFilter(objectIn(room, "state")),
     accountData: eventFilter(objectIn(filter, "account_data")),
+    ephemeral: eventFilter(objectIn(room, "ephemeral")),
     includeLeave: room["include_leave"] === true,
     acceptsRoom: (roomId) => (rooms?.includes(roomId) ?? true) && !(notRooms?.includes(roomId) ?? false),
   };

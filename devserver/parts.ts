@@ -2,9 +2,11 @@
 import type { Accounts } from "./accounts.ts";
 import type { Stream } from "./changes.ts";
 import type { Faults } from "./faults.ts";
+import type { Features } from "./features.ts";
 import type { Keys } from "./keys.ts";
 import type { Observer } from "./observer.ts";
 import type { RateLimits } from "./rateLimits.ts";
+import type { Receipts } from "./receipts.ts";
 import type { Rooms } from "./rooms.ts";
 import type { Sync } from "./sync.ts";
 import type { ToDevice } from "./toDevice.ts";
@@ -12,10 +14,12 @@ import type { ToDevice } from "./toDevice.ts";
 export interface ServerParts {
   readonly serverName: string;
   readonly defaultRoomVersion: string;
-  readonly unstableFeatures: Readonly<Record<string, boolean>>;
+  readonly features: Features;
+  readonly stableDeliveryType: boolean;
   readonly stream: Stream;
   readonly accounts: Accounts;
   readonly rooms: Rooms;
+  readonly receipts: Receipts;
   readonly keys: Keys;
   readonly toDevice: ToDevice;
   readonly sync: Sync;

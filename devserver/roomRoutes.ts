@@ -1,4 +1,4 @@
-/** Creating rooms, membership, sending, state, redactions, receipts and typing. */
+/** Creating rooms, membership, sending, state, redactions and typing. */
 import { isJsonObject, type JsonObject } from "../src/protocol/json.ts";
 import { createRoom } from "./createRoom.ts";
 import { MatrixError, badJson, badParam, notFound } from "./matrixError.ts";
@@ -10,9 +10,6 @@ import { pageEvent } from "./clientEvent.ts";
 
 const V3 = "/_matrix/client/v3";
 const ROOM = `${V3}/rooms/:roomId`;
-
-/** Receipt types that a server without MSC4089 knows. */
-const RECEIPTS = ["m.read", "m.read.private", "m.fully_read"];
 
 export function addRoomRoutes(router: Router, parts: ServerParts): void {
   const { rooms } = parts;
@@ -109,18 +106,6 @@ export function addRoomRoutes(router: Router, parts: ServerParts): void {
     return Answer.json(seen.map((stored) => pageEvent(room, stored, call.session, parts.now())));
   });
 
-  router.on("POST", `${ROOM}/receipt/:type/:eventId`, (call) => {
-    requireJoined(roomOf(call), call.session.userId);
-    jsonBody(call, "allowed");
-    if (!RECEIPTS.includes(param(call, "type")))
-      throw new MatrixError(400, "M_UNKNOWN", `Receipt type must be one of ${RECEIPTS.join(", ")}`);
-    return {};
-  });
-  router.on("POST", `${ROOM}/read_markers`, (call) => {
-    requireJoined(roomOf(call), call.session.userId);
-    jsonBody(call);
-    return {};
-  });
   router.on("PUT", `${ROOM}/typing/:userId`, (call) => {
     requireJoined(roomOf(call), call.session.userId);
     jsonBody(call);

@@ -2,10 +2,12 @@
  * The development homeserver: an in-memory Matrix homeserver over real HTTP, for Docket's tests and demo.
  *
  * What it does not do: federation (users of "other servers" are accounts made here), persistence, registration over
- * HTTP, cross-signing and key backup, media, presence, typing and receipts to others, notifications and push, lazy
- * loading of members, threads and bundled relations, search, spaces, room upgrades, restricted joins, full
- * authorisation rules (power levels only), checks of signatures. It trusts whoever reaches it, and keeps all it ever
- * saw in memory. It listens on 127.0.0.1 only and is never part of the published package.
+ * HTTP, cross-signing and key backup, media, presence, typing and read receipts to others, notifications and push,
+ * lazy loading of members, threads and bundled relations, search, spaces, room upgrades, restricted joins, full
+ * authorisation rules (power levels only), checks of signatures. It trusts whoever
+ * reaches it, and keeps all it ever saw in memory. It listens on 127.0.0.1 only and is never part of the published package.
+ *
+ * What it does that no released server does: delivery receipts (MSC4089), told to the event's sender.
  *
  * `startDevServer(options)` gives a `DevServer` (devServer.ts); its public methods are the tests' controls.
  */
@@ -14,6 +16,7 @@ import { addAdminRoutes } from "./adminRoutes.ts";
 import { Changes, Stream } from "./changes.ts";
 import { DevServer } from "./devServer.ts";
 import { Faults } from "./faults.ts";
+import { Features } from "./features.ts";
 import { addHistoryRoutes } from "./historyRoutes.ts";
 import { addKeyRoutes } from "./keyRoutes.ts";
 import { Keys } from "./keys.ts";
@@ -21,6 +24,8 @@ import { Listener } from "./listener.ts";
 import { Observer } from "./observer.ts";
 import type { ServerParts } from "./parts.ts";
 import { RateLimits, type RateLimit } from "./rateLimits.ts";
+import { addReceiptRoutes } from "./receiptRoutes.ts";
+import { Receipts } from "./receipts.ts";
 import { addRoomRoutes } from "./roomRoutes.ts";
 import { Rooms } from "./rooms.ts";
 import { Answer, Router } from "./router.ts";
@@ -35,8 +40,13 @@ export interface DevServerOptions {
   readonly serverName?: string;
   /** 0 (the default) takes any free port. */
   readonly port?: number;
-  /** Shown by `/versions`. `org.matrix.msc4222: true` also turns `state_after` on. */
+  /**
+   * Shown by `/versions`, and had if known here (features.ts): `org.matrix.msc4089` (delivery receipts) unless `false`,
+   * `org.matrix.msc4222` (state after) if `true`. `DevServer.setFeature` changes them later.
+   */
   readonly unstableFeatures?: Readonly<Record<string, boolean>>;
+  /** Whether the receipt type `m.delivery` is known beside the unstable one; `false` by default. */
+  readonly stableDeliveryType?: boolean;
   /** `10` by default, as on Synapse. */
   readonly defaultRoomVersion?: "10" | "11" | "12";
   /** Off by default. */
@@ -53,6 +63,7 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   const server = new DevServer(parts, new Listener(parts, router, options.port ?? 0), anything);
   addSessionRoutes(router, parts);
   addRoomRoutes(router, parts);
+  addReceiptRoutes(router, parts);
   addHistoryRoutes(router, parts);
   addKeyRoutes(router, parts);
   addAdminRoutes(router, server, anything);
@@ -67,24 +78,26 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
 function partsOf(options: DevServerOptions, anything: Changes): ServerParts {
   const now = options.now ?? Date.now;
   const serverName = options.serverName ?? "localhost";
-  const unstableFeatures = options.unstableFeatures ?? {};
+  const features = new Features(options.unstableFeatures ?? {});
   const stream = new Stream(anything);
   const accounts = new Accounts(stream, serverName);
   const observer = new Observer(anything);
   const rooms = new Rooms(stream, accounts, observer, now);
+  const receipts = new Receipts(stream, now);
   const keys = new Keys(stream);
   const toDevice = new ToDevice(stream);
-  const stateAfterOffered = unstableFeatures["org.matrix.msc4222"] === true;
   return {
     serverName,
     defaultRoomVersion: options.defaultRoomVersion ?? "10",
-    unstableFeatures,
+    features,
+    stableDeliveryType: options.stableDeliveryType ?? false,
     stream,
     accounts,
     rooms,
+    receipts,
     keys,
     toDevice,
-    sync: new Sync({ stream, accounts, rooms, keys, toDevice, now, stateAfterOffered }),
+    sync: new Sync({ stream, accounts, rooms, receipts, keys, toDevice, features, now }),
     faults: new Faults(anything),
     observer,
     rateLimits: new RateLimits(options.rateLimit ?? null, now),

@@ -12,7 +12,7 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
 
   router.open("GET", "/_matrix/client/versions", () => ({
     versions: VERSIONS,
-    unstable_features: parts.unstableFeatures,
+    unstable_features: parts.features.advertised(),
   }));
   router.open("GET", `${V3}/login`, () => ({ flows: [{ type: "m.login.password" }] }));
   router.open("POST", `${V3}/login`, (call) => login(parts, call));

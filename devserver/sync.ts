@@ -6,8 +6,10 @@ import { isJsonObject, type JsonObject } from "../src/protocol/json.ts";
 import type { Accounts, Session } from "./accounts.ts";
 import type { Stream } from "./changes.ts";
 import { syncFilter, type SyncFilter } from "./eventFilter.ts";
+import { STATE_AFTER, type Features } from "./features.ts";
 import type { Keys } from "./keys.ts";
 import { MatrixError, badJson, badParam } from "./matrixError.ts";
+import type { Receipts } from "./receipts.ts";
 import type { Room } from "./room.ts";
 import type { Rooms } from "./rooms.ts";
 import { syncRooms } from "./syncRooms.ts";
@@ -18,10 +20,11 @@ interface SyncParts {
   readonly stream: Stream;
   readonly accounts: Accounts;
   readonly rooms: Rooms;
+  readonly receipts: Receipts;
   readonly keys: Keys;
   readonly toDevice: ToDevice;
   readonly now: () => number;
-  readonly stateAfterOffered: boolean;
+  readonly features: Features;
 }
 
 interface Asked {
@@ -69,11 +72,11 @@ export class Sync {
   }
 
   #now(asked: Asked): { body: JsonObject; news: boolean } {
-    const { stream, accounts, rooms, keys, toDevice, now } = this.#parts;
+    const { stream, accounts, keys, toDevice, now } = this.#parts;
     const { session, since, filter, fullState, stateAfter } = asked;
     const { userId, deviceId } = session;
     const upTo = stream.position;
-    const roomsBody = syncRooms(rooms, accounts, {
+    const roomsBody = syncRooms(this.#parts, {
       viewer: session,
       since: since?.stream ?? null,
       upTo,
@@ -142,13 +145,12 @@ export class Sync {
 
   #asked(session: Session, query: URLSearchParams): Asked {
     const since = query.get("since");
-    const { stateAfterOffered } = this.#parts;
     return {
       session,
       since: since === null ? null : positionOf(since),
       filter: syncFilter(this.#filter(session.userId, query.get("filter"))),
       fullState: query.get("full_state") === "true",
-      stateAfter: stateAfterOffered && query.get("org.matrix.msc4222.use_state_after") === "true",
+      stateAfter: this.#parts.features.has(STATE_AFTER) && query.get("org.matrix.msc4222.use_state_after") === "true",
     };
   }
 

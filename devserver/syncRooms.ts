@@ -3,9 +3,16 @@ import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/j
 import type { Accounts } from "./accounts.ts";
 import { strippedEvent, syncEvent, type Viewer } from "./clientEvent.ts";
 import type { SyncFilter } from "./eventFilter.ts";
+import type { Receipts } from "./receipts.ts";
 import type { Room, StoredEvent } from "./room.ts";
 import type { Rooms } from "./rooms.ts";
 import { tokenOf } from "./tokens.ts";
+
+interface Sources {
+  readonly rooms: Rooms;
+  readonly accounts: Accounts;
+  readonly receipts: Receipts;
+}
 
 export interface RoomsQuestion {
   readonly viewer: Viewer;
@@ -33,7 +40,7 @@ interface Move {
 type Section = Record<string, JsonObject>;
 
 /** @returns `rooms` of a sync response; sections without a room are left out, as Synapse does */
-export function syncRooms(rooms: Rooms, accounts: Accounts, question: RoomsQuestion): JsonObject {
+export function syncRooms(sources: Sources, question: RoomsQuestion): JsonObject {
   const sections: Record<"join" | "invite" | "leave" | "knock", Section> = {
     join: {},
     invite: {},
@@ -41,12 +48,12 @@ export function syncRooms(rooms: Rooms, accounts: Accounts, question: RoomsQuest
     knock: {},
   };
   const { viewer, since, filter } = question;
-  for (const room of rooms.of(viewer.userId)) {
+  for (const room of sources.rooms.of(viewer.userId)) {
     if (!filter.acceptsRoom(room.id)) continue;
     const move = moveOf(room, question);
     switch (move.membership) {
       case "join": {
-        const entry = joinedRoom(room, accounts, move, question);
+        const entry = joinedRoom(room, sources, move, question);
         if (entry !== null) sections.join[room.id] = entry;
         break;
       }
@@ -76,25 +83,33 @@ function moveOf(room: Room, { viewer, since, upTo }: RoomsQuestion): Move {
   };
 }
 
-function joinedRoom(room: Room, accounts: Accounts, move: Move, question: RoomsQuestion): JsonObject | null {
+function joinedRoom(room: Room, sources: Sources, move: Move, question: RoomsQuestion): JsonObject | null {
   const { viewer, since, upTo, filter } = question;
   // A newly joined room comes like one of an initial sync, history included, and always says `limited`.
   const from = move.newlyJoined || since === null ? 0 : since;
   const whole = from === 0 || question.fullState;
   const batch = timeline(room, from, upTo, question);
   const state = stateBetween(room, whole ? 0 : from, upTo, batch, question);
-  const accountData = accounts
+  const accountData = sources.accounts
     .dataSince(viewer.userId, room.id, from)
     .filter((event) => filter.accountData.accepts(event));
-  if (!whole && batch.events.length === 0 && state.length === 0 && accountData.length === 0) return null;
+  const ephemeral = ephemeralEvents(room, sources.receipts, question);
+  const parts = [batch.events, state, accountData, ephemeral];
+  if (!whole && parts.every((events) => events.length === 0)) return null;
   return {
     timeline: timelineBody(room, batch, batch.limited || (move.newlyJoined && since !== null), question),
     ...stateBody(room, state, question),
     account_data: { events: accountData },
-    ephemeral: { events: [] },
+    ephemeral: { events: ephemeral },
     unread_notifications: { notification_count: 0, highlight_count: 0 },
     summary: {},
   };
+}
+
+/** Delivery receipts since the last sync. An initial sync has none: who asks for the first time waits for none. */
+function ephemeralEvents(room: Room, receipts: Receipts, { viewer, since, upTo, filter }: RoomsQuestion): JsonObject[] {
+  const event = since === null ? null : receipts.between(viewer.userId, room.id, since, upTo);
+  return event !== null && filter.ephemeral.accepts(event) ? [event] : [];
 }
 
 /** The room up to and including the leave, kick or ban: what was said just before must not be lost. */

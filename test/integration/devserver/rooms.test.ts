@@ -183,7 +183,7 @@ describe("rooms of the development homeserver", () => {
     const roomId = await roomOfBoth();
     const eventId = await alice.send(roomId, "m.room.message", "read-me");
     assert.equal((await bob.request("POST", `/v3/rooms/${roomId}/receipt/m.read/${eventId}`, {})).status, 200);
-    const unknown = await bob.request("POST", `/v3/rooms/${roomId}/receipt/org.matrix.msc4089.delivery/${eventId}`, {});
+    const unknown = await bob.request("POST", `/v3/rooms/${roomId}/receipt/org.example.unknown/${eventId}`, {});
     assert.deepEqual([unknown.status, unknown.body["errcode"]], [400, "M_UNKNOWN"]);
   });
 

@@ -11,7 +11,7 @@ describe("sessions on the development homeserver", () => {
   let server: DevServer;
 
   before(async () => {
-    server = await startDevServer({ unstableFeatures: { "org.matrix.msc4089": true } });
+    server = await startDevServer({ unstableFeatures: { "org.example.on": true, "org.matrix.msc4089": false } });
     server.createAccount("alice", "right");
   });
   after(() => server.stop());
@@ -46,9 +46,12 @@ describe("sessions on the development homeserver", () => {
     assert.deepEqual((await login("wrong")).body["errcode"], "M_FORBIDDEN");
   });
 
-  test("/versions shows the features that the test switched on", async () => {
+  test("/versions shows the features that the server has by itself, and those that the test switched on or off", async () => {
     const reply = (await (await fetch(`${server.url}/_matrix/client/versions`)).json()) as JsonObject;
-    assert.deepEqual(reply["unstable_features"], { "org.matrix.msc4089": true });
+    assert.deepEqual(reply["unstable_features"], {
+      "org.example.on": true,
+      "org.matrix.msc4089": false,
+    });
     assert.ok((reply["versions"] as string[]).includes("v1.11"));
   });
 
