@@ -5,7 +5,7 @@ import { MatrixError, badJson } from "./matrixError.ts";
 import { Room, newEventId } from "./room.ts";
 import type { Rooms } from "./rooms.ts";
 
-const VERSIONS = ["10", "11", "12"];
+export const ROOM_VERSIONS = ["10", "11", "12"];
 
 const PRESETS: Readonly<Record<string, { readonly joinRule: string; readonly guests: string }>> = {
   private_chat: { joinRule: "invite", guests: "can_join" },
@@ -21,7 +21,7 @@ export function createRoom(
   defaults: { readonly roomVersion: string; readonly serverName: string },
 ): Room {
   const version = typeof body["room_version"] === "string" ? body["room_version"] : defaults.roomVersion;
-  if (!VERSIONS.includes(version))
+  if (!ROOM_VERSIONS.includes(version))
     throw new MatrixError(400, "M_UNSUPPORTED_ROOM_VERSION", "Your homeserver does not support this room version");
   const named = typeof body["preset"] === "string" ? body["preset"] : null;
   const preset = PRESETS[named ?? (body["visibility"] === "public" ? "public_chat" : "private_chat")];

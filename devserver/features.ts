@@ -4,8 +4,11 @@
  */
 export const DELIVERY_RECEIPTS = "org.matrix.msc4089";
 export const STATE_AFTER = "org.matrix.msc4222";
+/** Profile fields under the unstable prefix, and under `/v3`. */
+export const PROFILE_FIELDS_UNSTABLE = "uk.tcpip.msc4133";
+export const PROFILE_FIELDS = "uk.tcpip.msc4133.stable";
 
-const DEFAULTS = { [DELIVERY_RECEIPTS]: true };
+const DEFAULTS = { [DELIVERY_RECEIPTS]: true, [PROFILE_FIELDS_UNSTABLE]: true, [PROFILE_FIELDS]: true };
 
 export class Features {
   #flags: Readonly<Record<string, boolean>>;

@@ -16,6 +16,7 @@ export interface ServerParts {
   readonly defaultRoomVersion: string;
   readonly features: Features;
   readonly stableDeliveryType: boolean;
+  readonly profileFieldsEnabled: boolean;
   readonly stream: Stream;
   readonly accounts: Accounts;
   readonly rooms: Rooms;

@@ -1,7 +1,8 @@
-/** Who may do what in a room: power levels, and the creators of room version 12, whom nothing limits. */
+/** Who may do what: a user's own things; in a room power levels, and the creators of version 12, whom nothing limits. */
 import { isJsonObject, type JsonObject } from "../src/protocol/json.ts";
 import { forbidden } from "./matrixError.ts";
 import type { Room } from "./room.ts";
+import { param, type SignedInCall } from "./router.ts";
 
 /** Creators of a version 12 room stand above every level. */
 export function powerLevel(room: Room, userId: string): number {
@@ -33,6 +34,12 @@ export function requireSend(room: Room, userId: string, type: string, isState: b
   const has = powerLevel(room, userId);
   if (has < needed)
     throw forbidden(`You don't have permission to post that to the room. user_level (${has}) < send_level (${needed})`);
+}
+
+/** @returns the user in the path, who must be the one who asks. @throws MatrixError 403 `M_FORBIDDEN` */
+export function requireSelf(call: SignedInCall): string {
+  if (param(call, "userId") !== call.session.userId) throw forbidden("You can only do this for yourself.");
+  return call.session.userId;
 }
 
 function creators(room: Room): unknown[] {

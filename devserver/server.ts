@@ -4,7 +4,7 @@
  * What it does not do: federation (users of "other servers" are accounts made here), persistence, registration over
  * HTTP, cross-signing and key backup, media, presence, typing and read receipts to others, notifications and push,
  * lazy loading of members, threads and bundled relations, search, spaces, room upgrades, restricted joins, full
- * authorisation rules (power levels only), checks of signatures. It trusts whoever
+ * authorisation rules (power levels only), checks of signatures, telling rooms of a changed profile. It trusts whoever
  * reaches it, and keeps all it ever saw in memory. It listens on 127.0.0.1 only and is never part of the published package.
  *
  * What it does that no released server does: delivery receipts (MSC4089), told to the event's sender.
@@ -23,6 +23,7 @@ import { Keys } from "./keys.ts";
 import { Listener } from "./listener.ts";
 import { Observer } from "./observer.ts";
 import type { ServerParts } from "./parts.ts";
+import { addProfileRoutes } from "./profileRoutes.ts";
 import { RateLimits, type RateLimit } from "./rateLimits.ts";
 import { addReceiptRoutes } from "./receiptRoutes.ts";
 import { Receipts } from "./receipts.ts";
@@ -41,12 +42,15 @@ export interface DevServerOptions {
   /** 0 (the default) takes any free port. */
   readonly port?: number;
   /**
-   * Shown by `/versions`, and had if known here (features.ts): `org.matrix.msc4089` (delivery receipts) unless `false`,
-   * `org.matrix.msc4222` (state after) if `true`. `DevServer.setFeature` changes them later.
+   * Shown by `/versions`, and had if known here (features.ts): `org.matrix.msc4089` (delivery receipts) and
+   * `uk.tcpip.msc4133`, `uk.tcpip.msc4133.stable` (profile fields) unless `false`, `org.matrix.msc4222` (state after)
+   * if `true`. `DevServer.setFeature` changes them later.
    */
   readonly unstableFeatures?: Readonly<Record<string, boolean>>;
   /** Whether the receipt type `m.delivery` is known beside the unstable one; `false` by default. */
   readonly stableDeliveryType?: boolean;
+  /** What the capability `m.profile_fields` says of custom profile fields; `true` by default. */
+  readonly profileFieldsEnabled?: boolean;
   /** `10` by default, as on Synapse. */
   readonly defaultRoomVersion?: "10" | "11" | "12";
   /** Off by default. */
@@ -62,6 +66,7 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   const router = new Router();
   const server = new DevServer(parts, new Listener(parts, router, options.port ?? 0), anything);
   addSessionRoutes(router, parts);
+  addProfileRoutes(router, parts);
   addRoomRoutes(router, parts);
   addReceiptRoutes(router, parts);
   addHistoryRoutes(router, parts);
@@ -91,6 +96,7 @@ function partsOf(options: DevServerOptions, anything: Changes): ServerParts {
     defaultRoomVersion: options.defaultRoomVersion ?? "10",
     features,
     stableDeliveryType: options.stableDeliveryType ?? false,
+    profileFieldsEnabled: options.profileFieldsEnabled ?? true,
     stream,
     accounts,
     rooms,

@@ -1,18 +1,21 @@
-/** Signing in and out, who am I, versions, filters, account data, profiles. */
+/** Signing in and out, who am I, versions, capabilities, filters, account data. */
 import { isJsonObject, type JsonObject } from "../src/protocol/json.ts";
+import { ROOM_VERSIONS } from "./createRoom.ts";
+import { PROFILE_FIELDS } from "./features.ts";
+import { MatrixError } from "./matrixError.ts";
 import type { ServerParts } from "./parts.ts";
-import { MatrixError, badJson, forbidden } from "./matrixError.ts";
-import { jsonBody, param, type Call, type Router, type SignedInCall } from "./router.ts";
+import { requireSelf } from "./permissions.ts";
+import { jsonBody, param, type Call, type Router } from "./router.ts";
 
 const VERSIONS = ["v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12"];
 const V3 = "/_matrix/client/v3";
 
 export function addSessionRoutes(router: Router, parts: ServerParts): void {
-  const { accounts, keys, toDevice } = parts;
+  const { accounts, features, keys, toDevice } = parts;
 
   router.open("GET", "/_matrix/client/versions", () => ({
     versions: VERSIONS,
-    unstable_features: parts.features.advertised(),
+    unstable_features: features.advertised(),
   }));
   router.open("GET", `${V3}/login`, () => ({ flows: [{ type: "m.login.password" }] }));
   router.open("POST", `${V3}/login`, (call) => login(parts, call));
@@ -20,6 +23,15 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
     user_id: session.userId,
     is_guest: false,
     device_id: session.deviceId,
+  }));
+  router.on("GET", `${V3}/capabilities`, () => ({
+    capabilities: {
+      "m.room_versions": {
+        default: parts.defaultRoomVersion,
+        available: Object.fromEntries(ROOM_VERSIONS.map((version) => [version, "stable"])),
+      },
+      ...(features.has(PROFILE_FIELDS) ? { "m.profile_fields": { enabled: parts.profileFieldsEnabled } } : {}),
+    },
   }));
   router.on("POST", `${V3}/logout`, ({ session }) => {
     accounts.removeDevice(session.userId, session.deviceId);
@@ -29,12 +41,12 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
   });
 
   router.on("POST", `${V3}/user/:userId/filter`, (call) => {
-    const { filters } = accounts.existing(own(call));
+    const { filters } = accounts.existing(requireSelf(call));
     filters.push(jsonBody(call));
     return { filter_id: String(filters.length - 1) };
   });
   router.on("GET", `${V3}/user/:userId/filter/:filterId`, (call) => {
-    const filter = accounts.existing(own(call)).filters[Number(param(call, "filterId"))];
+    const filter = accounts.existing(requireSelf(call)).filters[Number(param(call, "filterId"))];
     if (filter === undefined) throw new MatrixError(404, "M_NOT_FOUND", "No such filter");
     return filter;
   });
@@ -42,34 +54,18 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
   const dataPaths = [`${V3}/user/:userId/account_data/:type`, `${V3}/user/:userId/rooms/:roomId/account_data/:type`];
   for (const path of dataPaths) {
     router.on("PUT", path, (call) => {
-      accounts.setData(own(call), call.params["roomId"] ?? "", param(call, "type"), jsonBody(call));
+      accounts.setData(requireSelf(call), call.params["roomId"] ?? "", param(call, "type"), jsonBody(call));
       return {};
     });
     router.on("GET", path, (call) => {
       const datum = accounts
-        .existing(own(call))
+        .existing(requireSelf(call))
         .data.get(call.params["roomId"] ?? "")
         ?.get(param(call, "type"));
       if (datum === undefined) throw new MatrixError(404, "M_NOT_FOUND", "Account data not found");
       return datum.content;
     });
   }
-
-  router.open("GET", `${V3}/profile/:userId`, (call) => {
-    const { profile } = accounts.existing(param(call, "userId"));
-    return Object.fromEntries(profile);
-  });
-  router.open("GET", `${V3}/profile/:userId/:key`, (call) => {
-    const value = accounts.existing(param(call, "userId")).profile.get(param(call, "key"));
-    if (value === undefined) throw new MatrixError(404, "M_NOT_FOUND", "No such profile field");
-    return { [param(call, "key")]: value };
-  });
-  router.on("PUT", `${V3}/profile/:userId/displayname`, (call) => {
-    const { displayname } = jsonBody(call);
-    if (typeof displayname !== "string") throw badJson("Missing or invalid displayname");
-    accounts.existing(own(call)).profile.set("displayname", displayname);
-    return {};
-  });
 }
 
 function login({ accounts }: ServerParts, call: Call): JsonObject {
@@ -90,10 +86,4 @@ function login({ accounts }: ServerParts, call: Call): JsonObject {
     home_server: accounts.serverName,
     device_id: session.deviceId,
   };
-}
-
-/** The user in the path, who must be the one who asks. @throws MatrixError 403 */
-function own(call: SignedInCall): string {
-  if (param(call, "userId") !== call.session.userId) throw forbidden("You can only do this for yourself.");
-  return call.session.userId;
 }

@@ -51,6 +51,8 @@ describe("sessions on the development homeserver", () => {
     assert.deepEqual(reply["unstable_features"], {
       "org.example.on": true,
       "org.matrix.msc4089": false,
+      "uk.tcpip.msc4133": true,
+      "uk.tcpip.msc4133.stable": true,
     });
     assert.ok((reply["versions"] as string[]).includes("v1.11"));
   });
