@@ -4,7 +4,7 @@
  */
 import type { JsonObject, JsonValue } from "../../src/protocol/json.ts";
 
-class HttpRefused extends Error {
+export class HttpRefused extends Error {
   readonly status: number;
   readonly errcode: string | null;
 

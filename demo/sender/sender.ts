@@ -4,8 +4,9 @@
  * Every event that it sees is kept in `events`, in order of arrival, its own included.
  */
 import { randomUUID } from "node:crypto";
-import type { JsonObject } from "../../src/protocol/json.ts";
-import { MatrixHttp, segment } from "./matrixHttp.ts";
+import type { JsonObject, JsonValue } from "../../src/protocol/json.ts";
+import type { DeliveryReceipt } from "./deliveryReceipts.ts";
+import { HttpRefused, MatrixHttp, segment } from "./matrixHttp.ts";
 import { asObject, readResponse, type SeenEvent, type StatusResponse } from "./seenEvent.ts";
 import { SenderCrypto } from "./senderCrypto.ts";
 import type { SenderRoom } from "./senderRoom.ts";
@@ -213,6 +214,27 @@ export class Sender {
   /** Resolves with the first response to this event. @throws Error when none came in time */
   async waitForResponse(eventId: string, timeoutMs = 10_000): Promise<StatusResponse> {
     return await this.waitFor(() => this.responsesTo(eventId)[0], timeoutMs, `a response to ${eventId}`);
+  }
+
+  /** Every delivery receipt (MSC4089) for this event so far, in order of arrival, from anybody. */
+  receiptsFor(eventId: string): readonly DeliveryReceipt[] {
+    return this.#follower.receipts.of(eventId);
+  }
+
+  /** Resolves with the first delivery receipt for this event. @throws Error when none came in time */
+  async waitForReceipt(eventId: string, timeoutMs = 10_000): Promise<DeliveryReceipt> {
+    return await this.waitFor(() => this.receiptsFor(eventId)[0], timeoutMs, `a delivery receipt for ${eventId}`);
+  }
+
+  /** A field of a profile (MSC4133); null where that user has none. @throws HttpRefused where the server knows no such fields */
+  async profileField(userId: string, key: string): Promise<JsonValue> {
+    const path = `/_matrix/client/v3/profile/${segment(userId)}/${segment(key)}`;
+    try {
+      return (await this.http.call("GET", path))[key] ?? null;
+    } catch (error) {
+      if (error instanceof HttpRefused && error.errcode === "M_NOT_FOUND") return null;
+      throw error;
+    }
   }
 
   /** Resolves with this event once the sync has shown it. */

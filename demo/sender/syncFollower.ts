@@ -1,9 +1,10 @@
 /**
- * The independent sender's sync loop and what it has seen: rooms, invites, and every event in order of arrival. Gaps of
- * limited timelines are filled at once; an event whose key is missing is tried again after each sync that brings to-device
+ * The independent sender's sync loop and what it has seen: rooms, invites, delivery receipts, and every event in order of
+ * arrival. Gaps of limited timelines are filled at once; an event whose key is missing is tried again after each sync that brings to-device
  * messages. `waitFor` is woken by the loop: nothing polls.
  */
 import type { JsonObject, JsonValue } from "../../src/protocol/json.ts";
+import { DeliveryReceipts } from "./deliveryReceipts.ts";
 import { type MatrixHttp, pause, segment } from "./matrixHttp.ts";
 import { asArray, asObject, readMessageIndex, type SeenEvent } from "./seenEvent.ts";
 import type { ClearText, SenderCrypto } from "./senderCrypto.ts";
@@ -22,6 +23,7 @@ export class SyncFollower {
   readonly events = new Map<string, SeenEvent>();
   /** Room IDs of open invites. */
   readonly invites = new Set<string>();
+  readonly receipts = new DeliveryReceipts();
   /** The last failure of the loop, which goes on after it. */
   lastError: unknown = null;
 
@@ -133,6 +135,8 @@ export class SyncFollower {
     const room = this.rooms.get(roomId) ?? new SenderRoom(roomId);
     this.rooms.set(roomId, room);
     this.invites.delete(roomId);
+    for (const event of asArray(asObject(data["ephemeral"])["events"]))
+      this.receipts.take(asObject(event), receivedAtMs);
     const timeline = asObject(data["timeline"]);
     const missed: JsonObject[] = [];
     if (timeline["limited"] === true) {

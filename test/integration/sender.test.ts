@@ -164,6 +164,60 @@ describe("the independent sender", () => {
     );
   });
 
+  it("notes delivery receipts for its own events, each once, and no read receipts", async (t) => {
+    const { server, alice, bob, room } = await pair(t);
+    const roomId = await room();
+    const eventId = await alice.send(roomId, "m.room.message", { body: "hello" });
+    assert.deepEqual(alice.receiptsFor(eventId), []);
+    const post = async (type: string, to: string): Promise<unknown> =>
+      await bob.http.call("POST", `/_matrix/client/v3/rooms/${roomId}/receipt/${type}/${to}`, { body: {} });
+    await post("m.read", eventId);
+    await post("org.matrix.msc4089.delivery", eventId);
+    const { receivedAtMs, ...receipt } = await alice.waitForReceipt(eventId);
+    const [kept] = server.receipts();
+    assert.deepEqual(receipt, { userId: bob.userId, type: "org.matrix.msc4089.delivery", ts: kept?.ts });
+    assert.ok(receivedAtMs >= receipt.ts!);
+
+    const content = { [eventId]: { [receipt.type]: { [bob.userId]: { ts: 1 } }, "m.read": { [bob.userId]: {} } } };
+    const typing = { $typed: content[eventId] ?? {} };
+    const events = [
+      { type: "m.receipt", content },
+      { type: "m.typing", content: typing },
+    ];
+    const again = { next_batch: "s1_1", rooms: { join: { [roomId]: { ephemeral: { events } } } } };
+    server.answerNextSync(alice.userId, JSON.stringify(again));
+    const later = await alice.send(roomId, "m.room.message", { body: "later" });
+    await post("org.matrix.msc4089.delivery", later);
+    await alice.waitForReceipt(later);
+    assert.equal(alice.receiptsFor(eventId).length, 1);
+    assert.deepEqual(alice.receiptsFor("$typed"), []);
+    assert.deepEqual(bob.receiptsFor(eventId), []);
+    await assert.rejects(alice.waitForReceipt("$nothing", 10), /waited for a delivery receipt for \$nothing/);
+  });
+
+  it("sees why an invitation was rejected", async (t) => {
+    const { alice, bob } = await pair(t);
+    const roomId = await alice.createRoom({ invite: [bob.userId] });
+    const path = `/_matrix/client/v3/rooms/${roomId}/leave`;
+    await bob.http.call("POST", path, { body: { reason: "not on the list" } });
+    const left = (event: SeenEvent): boolean => event.content["membership"] === "leave";
+    const event = await alice.waitFor(() => [...alice.events.values()].find(left), 5000, "the rejection");
+    assert.equal(event.wire["state_key"], bob.userId);
+    assert.equal(event.content["reason"], "not on the list");
+    assert.equal(alice.membership(roomId, bob.userId), "leave");
+  });
+
+  it("reads a field of a profile, and tells a field that is not there from a server without them", async (t) => {
+    const { server, alice, bob } = await pair(t);
+    const key = "m.client_capability.phone";
+    assert.equal(await alice.profileField(bob.userId, key), null);
+    const path = `/_matrix/client/v3/profile/${bob.userId}/${key}`;
+    await bob.http.call("PUT", path, { body: { [key]: { events: [] } } });
+    assert.deepEqual(await alice.profileField(bob.userId, key), { events: [] });
+    server.setFeature("uk.tcpip.msc4133.stable", false);
+    await assert.rejects(alice.profileField(bob.userId, key), /404 M_UNRECOGNIZED/);
+  });
+
   it("says what it waited for, and in vain for how long", async (t) => {
     const { alice } = await pair(t);
     await assert.rejects(alice.waitForResponse("$nothing", 10), /waited for a response to \$nothing: 10 ms are over/);
