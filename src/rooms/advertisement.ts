@@ -121,10 +121,10 @@ export class Advertisement extends WorkLoop {
   private afterFailure(error: unknown, wanted: boolean): number {
     if (error instanceof StoreFailed || (error instanceof ServerRefused && error.tokenRefused)) throw error;
     if (error instanceof Cancelled && this.signal.aborted) return FOR_EVER_MS;
-    const final = error instanceof Unsayable || (error instanceof ServerRefused && isFinalRefusal(error));
-    const why = error instanceof Unsayable ? error.message : refusalOf(error);
-    if (wanted) this.note(`capabilities are not advertised: ${why}`);
-    if (final) return FOR_EVER_MS;
+    const why = finalReason(error);
+    const yet = `it could not be published yet (${error instanceof DocketError ? error.code : "BUG"})`;
+    if (wanted) this.note(`capabilities are not advertised: ${why ?? yet}`);
+    if (why !== null) return FOR_EVER_MS;
     this.failures += 1;
     return pauseAfter(error, this.failures, PACE);
   }
@@ -137,8 +137,9 @@ export class Advertisement extends WorkLoop {
   }
 }
 
-/** Never the server's own words. */
-function refusalOf(error: unknown): string {
-  if (error instanceof ServerRefused) return `the homeserver refuses with ${error.errcode ?? `status ${error.status}`}`;
-  return `it could not be published yet (${error instanceof DocketError ? error.code : "BUG"})`;
+/** Why it can't be done at all; null where it may be done later. Never the server's own words. */
+function finalReason(error: unknown): string | null {
+  if (error instanceof Unsayable) return error.message;
+  if (!(error instanceof ServerRefused) || !isFinalRefusal(error)) return null;
+  return `the homeserver refuses with ${error.errcode ?? `status ${error.status}`}`;
 }

@@ -79,8 +79,9 @@ export class Residence extends WorkLoop {
     const { outbox, rooms, policy } = this.ports;
     const body = policy().notice;
     if (body === null) return;
+    const staysIn = outbox.roomsWithout(NOTICE).filter((roomId) => !this.isLeaving(roomId));
     outbox.enqueue(
-      outbox.roomsWithout(NOTICE).map((roomId) => ({
+      staysIn.map((roomId) => ({
         // No event causes it; the room's ID makes it the only one of its room.
         causeEventId: roomId as string as EventId,
         purpose: NOTICE,
@@ -112,7 +113,7 @@ export class Residence extends WorkLoop {
   private async leave(roomId: RoomId, reason: ReasonToLeave): Promise<boolean> {
     const { homeserver, rooms, clock, log } = this.ports;
     const before = this.attempts.get(roomId);
-    if (this.signal.aborted || (before !== undefined && before.notBefore > clock.now())) return false;
+    if (this.signal.aborted || this.isLeaving(roomId)) return false;
     try {
       if (reason === "alone" && (await this.othersAreIn(roomId))) {
         rooms.notAlone(roomId);
@@ -132,6 +133,11 @@ export class Residence extends WorkLoop {
       log.warn({ roomId, reason, code, waitMs }, "a room could not be left yet");
       return false;
     }
+  }
+
+  /** We have left, or could not yet. */
+  private isLeaving(roomId: RoomId): boolean {
+    return (this.attempts.get(roomId)?.notBefore ?? 0) > this.ports.clock.now();
   }
 
   private async othersAreIn(roomId: RoomId): Promise<boolean> {

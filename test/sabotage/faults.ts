@@ -291,8 +291,8 @@ export const faults: readonly Fault[] = [
     name: "anybody-may-invite",
     breaks: "only who is on the list may invite the bot",
     file: "src/rooms/invitePolicy.ts",
-    find: "pattern.every(",
-    replace: "pattern.some(",
+    find: "halves(pattern).every(",
+    replace: "halves(pattern).some(",
     test: {
       file: "test/unit/rooms/invitePolicy.test.ts",
       name: "users and whole servers are accepted by the inviter's ID, and no look-alike is",

@@ -157,6 +157,7 @@ test("steps are prepared in the configuration's folder, handler by handler", asy
   assert.deepEqual(handlers, [
     {
       types: ["a.b"],
+      match: [],
       ordered: false,
       steps: [
         { name: "archive", path: "handlers[0].steps[0].archive", step: "archive" },
