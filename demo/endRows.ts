@@ -10,7 +10,17 @@ export function stopRow(end: ChildEnd): Row {
   const answer = describeEnd(end);
   const ok = end.exitCode === 0;
   const asked = "to stop (SIGTERM)";
-  return { ok, where: "bot", asked, answer, expected: "exit code 0", problems: [], tookMs: null, eventId: null };
+  return {
+    ok,
+    where: "bot",
+    asked,
+    answer,
+    expected: "exit code 0",
+    problems: [],
+    tookMs: null,
+    receivedBy: [],
+    eventId: null,
+  };
 }
 
 export function lastLookRow(look: Extract<FromSender, { kind: "last look" }>): Row {
@@ -18,10 +28,11 @@ export function lastLookRow(look: Extract<FromSender, { kind: "last look" }>): R
     ok: look.problems.length === 0,
     where: "bot",
     asked: "after its stop: all answers once more",
-    answer: look.problems.length === 0 ? `${look.answers} answers, none twice` : `${look.answers} answers`,
-    expected: "one answer where one was asked for, none elsewhere",
+    answer: `${look.answers} answers and ${look.receipts} receipts${look.problems.length === 0 ? ", none twice" : ""}`,
+    expected: "one answer and one receipt where one was due, none elsewhere",
     problems: look.problems,
     tookMs: null,
+    receivedBy: [],
     eventId: null,
   };
 }

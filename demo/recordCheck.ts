@@ -28,6 +28,7 @@ export async function recordRows(root: string, configFile: string, events: reado
       expected: "all of them",
       problems,
       tookMs: null,
+      receivedBy: [],
       eventId: null,
     },
   ];
@@ -42,6 +43,7 @@ export async function recordRows(root: string, configFile: string, events: reado
       expected: "its text, decrypted",
       problems: shown.problem === null ? [] : [shown.problem],
       tookMs: null,
+      receivedBy: [],
       eventId: ordinary.eventId,
     });
   }

@@ -6,6 +6,8 @@ import type { Dialect } from "./sender/seenEvent.ts";
 export type Expected =
   | { readonly kind: "nothing" }
   | { readonly kind: "success" }
+  /** A success that lists these events, as they stood in the question. */
+  | { readonly kind: "understands"; readonly events: readonly JsonValue[] }
   /** `says`: what its message must contain, so that people know what to mend. */
   | { readonly kind: "error"; readonly code: string; readonly says: string };
 
@@ -33,6 +35,8 @@ const REQUEST: Readonly<Record<Dialect, string>> = {
   msc4300: "de.gematik.msc4300.request.status",
   gematik: "de.gematik.request.status",
 };
+/** MSC4301. */
+const CAPABILITIES = "m.request.event_capability";
 const REPORT = "de.divi.notfalleinsatzprotokoll.v1";
 const LIFETIME_MS = 30_000;
 
@@ -51,6 +55,8 @@ export function scenario(cast: Cast, room: "encrypted" | "plain"): readonly Ask[
 
   const success: Expected = { kind: "success" };
   const nothing: Expected = { kind: "nothing" };
+  const understood = [{ type: REPORT }, { type: "m.room.message", content: [{ key: "msgtype", value: "m.notice" }] }];
+  const inQuestion = [{ type: `org.example.unheard_of.${room}` }, ...understood];
   const unknownType = `org.example.unheard_of.${room}`;
   const asks: Ask[] = [
     ask("a valid emergency report", REPORT, report, block, success),
@@ -86,6 +92,10 @@ export function scenario(cast: Cast, room: "encrypted" | "plain"): readonly Ask[
     ask("an expired report (lifetime 0)", REPORT, report, { ...block, lifetime: 0 }, nothing),
     ask("the same in MSC4300's words", REPORT, report, block, success, "msc4300"),
     ask("the same in the health network's words", REPORT, report, block, success, "gematik"),
+    ask("which of these events it understands", CAPABILITIES, { [CAPABILITIES]: { events: inQuestion } }, block, {
+      kind: "understands",
+      events: understood,
+    }),
     { asked: "an ordinary message", type: "m.room.message", content: message, dialect: null, expected: nothing },
   ];
   if (room === "encrypted") {

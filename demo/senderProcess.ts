@@ -5,9 +5,10 @@
  */
 import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { joinRow, noticeRow, noticesOf, publicRoomRow } from "./roomRows.ts";
 import { type Ask, type Cast, fence, scenario } from "./scenario.ts";
 import { Sender } from "./sender/sender.ts";
-import { describeExpected, judge, type Judge } from "./verdict.ts";
+import { describeExpected, isReceiptDue, judge, type Judge } from "./verdict.ts";
 import type { AskedEvent, FromSender, Row, ToSender } from "./wire.ts";
 
 type Job = Extract<ToSender, { kind: "job" }>;
@@ -42,15 +43,21 @@ class Conversation {
   async hold(): Promise<void> {
     const { botUserId, botDevice, keysFile } = this.#job;
     const kinds: readonly RoomKind[] = ["encrypted", "plain"];
+    const publicRoom = await this.#invite("public");
     for (const kind of kinds) {
-      const name = `Docket demo, ${kind}`;
-      this.#rooms[kind] = await this.#sender.createRoom({ encrypted: kind === "encrypted", name, invite: [botUserId] });
+      const invitedAtMs = Date.now();
+      const roomId = await this.#invite(kind);
+      this.#rooms[kind] = roomId;
+      await this.#sender.waitForJoin(roomId, botUserId, JOIN_MS);
+      say({ kind: "row", row: joinRow(kind, Date.now() - invitedAtMs) });
     }
-    for (const roomId of Object.values(this.#rooms)) await this.#sender.waitForJoin(roomId, botUserId, JOIN_MS);
     await this.#sender.waitForDevice(botUserId, botDevice, JOIN_MS);
     for (const kind of kinds) {
+      const at = { where: kind, roomId: this.#rooms[kind] ?? "", botUserId, encrypted: kind === "encrypted" };
+      say({ kind: "row", row: await noticeRow(this.#sender, at) });
       for (const ask of scenario(this.#cast, kind)) say({ kind: "row", row: await this.#ask(kind, ask) });
     }
+    say({ kind: "row", row: publicRoomRow(this.#sender.membership(publicRoom, botUserId)) });
     const events: AskedEvent[] = this.#sent.map(({ eventId, ask, where }) => ({ eventId, asked: ask.asked, where }));
     if (keysFile !== null) writeFileSync(keysFile, await this.#sender.crypto.exportRoomKeys(), { mode: 0o600 });
     say({ kind: "asked", events, rooms: this.#rooms });
@@ -63,11 +70,16 @@ class Conversation {
       await this.#sender.seen(marker);
     }
     const problems = this.#sent.flatMap(({ ask, eventId, where }) => {
-      const verdict = judge(ask, this.#sender.responsesTo(eventId), this.#judge(where));
+      const verdict = judge(ask, this.#sender.responsesTo(eventId), this.#receivedBy(eventId), this.#judge(where));
       return verdict.problems.map((problem) => `${where}, ${ask.asked}: ${problem}`);
     });
+    for (const [where, roomId] of Object.entries(this.#rooms)) {
+      const said = noticesOf(this.#sender, roomId, this.#job.botUserId).length;
+      if (said !== 1) problems.push(`${where}: the bot said ${said} times what it does there`);
+    }
+    const receipts = this.#sent.reduce((sum, { eventId }) => sum + this.#receivedBy(eventId).length, 0);
     const answers = this.#sent.reduce((sum, { eventId }) => sum + this.#sender.responsesTo(eventId).length, 0);
-    say({ kind: "last look", problems, answers });
+    say({ kind: "last look", problems, answers, receipts });
   }
 
   async #ask(where: RoomKind, ask: Ask): Promise<Row> {
@@ -79,11 +91,22 @@ class Conversation {
     } else {
       await this.#answer(sent);
     }
+    if (isReceiptDue(ask, this.#judge(where)))
+      await this.#sender.waitForReceipt(sent.eventId, ANSWER_MS).catch(() => undefined);
+    const receivedBy = this.#receivedBy(sent.eventId);
     const responses = this.#sender.responsesTo(sent.eventId);
-    const verdict = judge(ask, responses, this.#judge(where));
+    const verdict = judge(ask, responses, receivedBy, this.#judge(where));
     const arrivedAtMs = responses[0]?.event.receivedAtMs;
     const tookMs = arrivedAtMs === undefined ? null : arrivedAtMs - sent.sentAtMs;
-    return { ...verdict, where, asked: ask.asked, expected: describeExpected(ask), tookMs, eventId: sent.eventId };
+    return {
+      ...verdict,
+      where,
+      asked: ask.asked,
+      expected: describeExpected(ask),
+      tookMs,
+      receivedBy,
+      eventId: sent.eventId,
+    };
   }
 
   async #send(where: RoomKind, ask: Ask): Promise<Sent> {
@@ -113,9 +136,24 @@ class Conversation {
     await this.#sender.waitForResponse(eventId, ANSWER_MS).catch(() => undefined);
   }
 
+  #receivedBy(eventId: string): readonly string[] {
+    return this.#sender.receiptsFor(eventId).map(({ userId }) => userId);
+  }
+
+  /** Both rooms are private, and by default senders in private encrypted rooms get receipts. */
   #judge(where: RoomKind): Judge {
     const { botUserId, botDevice, canary } = this.#job;
-    return { botUserId, botDevice, encryptedRoom: where === "encrypted", canary };
+    const encryptedRoom = where === "encrypted";
+    return { botUserId, botDevice, encryptedRoom, canary, receipts: encryptedRoom };
+  }
+
+  async #invite(kind: RoomKind | "public"): Promise<string> {
+    return await this.#sender.createRoom({
+      encrypted: kind === "encrypted",
+      name: `Docket demo, ${kind}`,
+      invite: [this.#job.botUserId],
+      ...(kind === "public" ? { preset: "public_chat" } : {}),
+    });
   }
 }
 

@@ -13,8 +13,15 @@ export interface TableOptions {
   readonly noColor: boolean;
 }
 
-const HEADINGS = { mark: "", where: "room", asked: "asked", took: "took", answer: "came back" };
-const WIDTHS = { mark: 4, where: 10, asked: 40, took: 7 };
+const HEADINGS = {
+  mark: "",
+  where: "room",
+  asked: "asked",
+  took: "took",
+  received: "received by",
+  answer: "came back",
+};
+const WIDTHS = { mark: 4, where: 10, asked: 40, took: 7, received: 12 };
 
 export class Table {
   readonly #output: Output;
@@ -41,7 +48,8 @@ export class Table {
     }
     const mark = row.ok ? "ok" : "FAIL";
     const took = row.tookMs === null ? "" : `${row.tookMs} ms`;
-    const text = this.#columns({ mark, where: row.where, asked: row.asked, took, answer: row.answer });
+    const received = row.receivedBy.map((userId) => userId.replace(/^@|:.*$/g, "")).join(", ");
+    const text = this.#columns({ mark, where: row.where, asked: row.asked, took, received, answer: row.answer });
     this.#line(this.#coloured(text, row.ok ? 32 : 31, mark.length));
     if (!row.ok) {
       const indent = " ".repeat(WIDTHS.mark + 1);
@@ -70,13 +78,14 @@ export class Table {
   }
 
   #columns(cells: Record<keyof typeof HEADINGS, string>): string {
-    const { mark, where, asked, took, answer } = cells;
+    const { mark, where, asked, took, received, answer } = cells;
     const text = [
       mark.padEnd(WIDTHS.mark),
       where.padEnd(WIDTHS.where),
       asked.padEnd(WIDTHS.asked),
       took.padStart(WIDTHS.took),
-      ` ${answer}`,
+      ` ${received.padEnd(WIDTHS.received)}`,
+      answer,
     ].join(" ");
     const { isTTY, columns } = this.#output;
     const width = isTTY === true && columns !== undefined && columns > 100 ? columns : Infinity;

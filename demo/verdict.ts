@@ -1,12 +1,16 @@
 /** Compares what came back with what was expected, strictly: one answer, from the bot's device, in the right words, never in the clear. */
+import { isDeepStrictEqual } from "node:util";
+import type { JsonValue } from "../src/protocol/json.ts";
 import type { Ask } from "./scenario.ts";
-import { asObject, RESPONSE_TYPES, type StatusResponse } from "./sender/seenEvent.ts";
+import { asArray, asObject, RESPONSE_TYPES, type StatusResponse } from "./sender/seenEvent.ts";
 
 export interface Judge {
   readonly botUserId: string;
   readonly botDevice: string;
   readonly encryptedRoom: boolean;
   readonly canary: string;
+  /** Whether senders in this room get delivery receipts. */
+  readonly receipts: boolean;
 }
 
 export interface Verdict {
@@ -17,8 +21,14 @@ export interface Verdict {
   readonly problems: readonly string[];
 }
 
-export function judge(ask: Ask, responses: readonly StatusResponse[], by: Judge): Verdict {
-  const problems: string[] = [];
+/** @param receivedBy whose delivery receipts came back */
+export function judge(
+  ask: Ask,
+  responses: readonly StatusResponse[],
+  receivedBy: readonly string[],
+  by: Judge,
+): Verdict {
+  const problems = badReceipts(ask, receivedBy, by);
   const [first] = responses;
   if (ask.expected.kind === "nothing") {
     if (first !== undefined) problems.push("no answer was expected");
@@ -34,6 +44,7 @@ export function judge(ask: Ask, responses: readonly StatusResponse[], by: Judge)
 /** What was expected, in plain words. */
 export function describeExpected({ expected }: Ask): string {
   if (expected.kind === "nothing") return "no answer";
+  if (expected.kind === "understands") return `success, with ${expected.events.length} events that are understood`;
   return expected.kind === "success" ? "success" : `error ${expected.code}, naming ${expected.says}`;
 }
 
@@ -41,9 +52,23 @@ function describe(response: StatusResponse | undefined): string {
   if (response === undefined) return "no answer";
   const words = [response.status];
   if (response.code !== null) words.push(response.code);
+  const understood = understoodIn(response);
+  if (understood.length > 0) words.push(`for ${understood.map((event) => String(asObject(event)["type"])).join(", ")}`);
   const text = response.messages.map((message) => message.text).join("; ");
   const inDialect = response.dialect === "stable" ? "" : ` (${RESPONSE_TYPES[response.dialect]})`;
   return `${words.join(" ")}${text === "" ? "" : `: ${text}`}${inDialect}`;
+}
+
+/** A copy of a ciphertext is no event that anybody waits for. */
+export function isReceiptDue(ask: Ask, { receipts }: Pick<Judge, "receipts">): boolean {
+  return receipts && ask.how !== "replay";
+}
+
+function badReceipts(ask: Ask, receivedBy: readonly string[], by: Judge): string[] {
+  const due = isReceiptDue(ask, by) ? [by.botUserId] : [];
+  if (receivedBy.join() === due.join()) return [];
+  if (due.length === 0) return ["a receipt came that nobody should get"];
+  return [receivedBy.length === 0 ? "no receipt came" : `receipts came from ${receivedBy.join(", ")}`];
 }
 
 function badForm(ask: Ask, response: StatusResponse, by: Judge): string[] {
@@ -66,9 +91,16 @@ function badForm(ask: Ask, response: StatusResponse, by: Judge): string[] {
   return problems;
 }
 
+function understoodIn(response: StatusResponse): readonly JsonValue[] {
+  return asArray(asObject(response.event.content["m.response.event_capability"])["events"]);
+}
+
 function badContent({ expected }: Ask, response: StatusResponse, by: Judge): string[] {
   const problems: string[] = [];
-  if (response.status !== expected.kind) problems.push(`its status is ${response.status}, not ${expected.kind}`);
+  const status = expected.kind === "understands" ? "success" : expected.kind;
+  if (response.status !== status) problems.push(`its status is ${response.status}, not ${status}`);
+  if (expected.kind === "understands" && !isDeepStrictEqual(understoodIn(response), expected.events))
+    problems.push("it names other events as understood");
   if (expected.kind === "error") {
     if (response.code !== expected.code)
       problems.push(`its code is ${response.code ?? "missing"}, not ${expected.code}`);

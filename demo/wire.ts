@@ -22,7 +22,7 @@ export type ToSender =
 /** One row of the table. */
 export interface Row {
   readonly ok: boolean;
-  /** `encrypted`, `plain`, or `bot` for what is not about one room. */
+  /** `encrypted`, `plain`, `public`, or `bot` for what is not about one room. */
   readonly where: string;
   readonly asked: string;
   readonly answer: string;
@@ -30,6 +30,8 @@ export interface Row {
   readonly problems: readonly string[];
   /** From sending to the answer's arrival, in milliseconds; null where no answer is expected. */
   readonly tookMs: number | null;
+  /** Whose delivery receipts for it came back: user IDs. */
+  readonly receivedBy: readonly string[];
   readonly eventId: string | null;
 }
 
@@ -48,5 +50,10 @@ export type FromSender =
       readonly events: readonly AskedEvent[];
       readonly rooms: Readonly<Record<string, string>>;
     }
-  | { readonly kind: "last look"; readonly problems: readonly string[]; readonly answers: number }
+  | {
+      readonly kind: "last look";
+      readonly problems: readonly string[];
+      readonly answers: number;
+      readonly receipts: number;
+    }
   | { readonly kind: "failed"; readonly message: string };

@@ -24,9 +24,14 @@ describe("the demo", () => {
     for (const room of ["encrypted", "plain"] as const) {
       assert.deepEqual(
         lines.filter((line) => line["where"] === room).map((line) => line["asked"]),
-        scenario(CAST, room).map((ask) => ask.asked),
+        ["an invitation to a private room", "nothing, on joining", ...scenario(CAST, room).map((ask) => ask.asked)],
       );
     }
+    const received = lines.filter((line) =>
+      (line["receivedBy"] as string[] | undefined)?.includes("@docket:localhost"),
+    );
+    assert.equal(received.length, scenario(CAST, "encrypted").length - 1, "all but the copy");
+    assert.equal(lines.filter((line) => line["where"] === "public").length, 1);
     assert.equal(lines.filter((line) => line["where"] === "bot").length, 4);
     assert.equal(stderr, "");
     assert.equal(exitCode, 0);

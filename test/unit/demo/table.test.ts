@@ -11,6 +11,7 @@ const ROW: Row = {
   expected: "success",
   problems: [],
   tookMs: 41,
+  receivedBy: ["@docket:localhost"],
   eventId: "$event",
 };
 const FAILED: Row = { ...ROW, ok: false, answer: "no answer", problems: ["an answer was expected"], tookMs: null };

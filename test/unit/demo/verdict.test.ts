@@ -6,7 +6,13 @@ import { readResponse, type SeenEvent, type StatusResponse } from "../../../demo
 import { judge, type Judge } from "../../../demo/verdict.ts";
 import type { JsonObject } from "../../../src/protocol/json.ts";
 
-const BY: Judge = { botUserId: "@docket:localhost", botDevice: "docketdemo", encryptedRoom: true, canary: "CANARY" };
+const BY: Judge = {
+  botUserId: "@docket:localhost",
+  botDevice: "docketdemo",
+  encryptedRoom: true,
+  canary: "CANARY",
+  receipts: false,
+};
 const ASK: Ask = { asked: "a", type: "t", content: {}, dialect: "stable", expected: { kind: "success" } };
 const REFUSED: Ask = { ...ASK, expected: { kind: "error", code: "invalid_content", says: "incident.place" } };
 const BLOCK = { from_device: "docketdemo", status: "success" };
@@ -57,7 +63,7 @@ describe("the demo's verdict", () => {
       [{ ...ASK, dialect: "msc4300" }, [msc4300(BLOCK)]],
       [{ ...ASK, expected: { kind: "nothing" } }, []],
     ];
-    for (const [ask, responses] of rightly) assert.deepEqual(judge(ask, responses, BY).problems, []);
+    for (const [ask, responses] of rightly) assert.deepEqual(judge(ask, responses, [], BY).problems, []);
   });
 
   const wrong: readonly [string, Ask, readonly StatusResponse[], RegExp][] = [
@@ -108,11 +114,50 @@ describe("the demo's verdict", () => {
   ];
   for (const [what, ask, responses, problem] of wrong) {
     it(`is not well about ${what}`, () => {
-      const verdict = judge(ask, responses, BY);
+      const verdict = judge(ask, responses, [], BY);
       assert.equal(verdict.ok, false);
       assert.match(verdict.problems.join("; "), problem);
     });
   }
+});
+
+describe("the demo's verdict on receipts", () => {
+  const bot = "@docket:localhost";
+  const problems = (receivedBy: readonly string[], receipts: boolean, ask: Ask = ASK): readonly string[] =>
+    judge(ask, [good], receivedBy, { ...BY, receipts }).problems;
+
+  it("is well about one of the bot where one is due, and about none elsewhere", () => {
+    assert.deepEqual(problems([bot], true), []);
+    assert.deepEqual(problems([], false), []);
+    assert.deepEqual(judge({ ...ASK, expected: { kind: "nothing" }, how: "replay" }, [], [], BY).problems, []);
+  });
+
+  it("is not well about one that is missing, undue, doubled, or somebody else's", () => {
+    assert.match(problems([], true).join(), /no receipt came/);
+    assert.match(problems([bot], false).join(), /nobody should get/);
+    assert.match(problems([bot, bot], true).join(), /receipts came from/);
+    assert.match(problems(["@eve:localhost"], true).join(), /came from @eve/);
+    assert.match(problems([bot], true, { ...ASK, how: "replay" }).join(), /nobody should get/);
+  });
+});
+
+describe("the demo's verdict on what is understood", () => {
+  const events = [{ type: "a.b" }, { type: "c.d", content: [{ key: "x", value: "y" }] }];
+  const ask: Ask = { ...ASK, expected: { kind: "understands", events } };
+  const answer = (listed: readonly JsonObject[]): StatusResponse =>
+    response({ "m.response.status": BLOCK, "m.response.event_capability": { events: listed } });
+
+  it("is well about exactly the events that were expected, as they stood in the question", () => {
+    const verdict = judge(ask, [answer(events)], [], BY);
+    assert.deepEqual(verdict.problems, []);
+    assert.equal(verdict.answer, "success for a.b, c.d");
+  });
+
+  it("is not well about more, fewer, or changed ones, nor about an error", () => {
+    for (const listed of [[], events.slice(1), [...events, { type: "e" }], [{ type: "a.b" }, { type: "c.d" }]])
+      assert.match(judge(ask, [answer(listed)], [], BY).problems.join(), /other events/);
+    assert.match(judge(ask, [error("x", "timed_out")], [], BY).problems.join(), /status is error/);
+  });
 });
 
 describe("readResponse", () => {
