@@ -21,11 +21,11 @@ export interface Conversation {
 
 export async function startConversation(
   t: TestContext,
-  options: { bot?: Partial<BotOptions>; server?: DevServerOptions } = {},
+  options: { bot?: Partial<BotOptions>; server?: DevServerOptions; deviceId?: string } = {},
 ): Promise<Conversation> {
   const server = await startDevServer(options.server);
   t.after(() => server.stop());
-  const account = server.createAccount("docket", "not a secret", { deviceId: "DOCKETBOT" });
+  const account = server.createAccount("docket", "not a secret", { deviceId: options.deviceId ?? "DOCKETBOT" });
   const directory = temporaryDirectory(t);
   const startBot = (more: Partial<BotOptions> = {}): BotProcess => {
     const bot = new BotProcess({
