@@ -1,6 +1,7 @@
 /**
  * The bot is killed again and again, at random times and at chosen ones, while people go on asking. Whatever the moment: it keeps
- * its identity, loses no request, answers none twice, and never encrypts two messages at one place of a ratchet.
+ * its identity, loses no request, answers none twice, acknowledges the receipt of each, says once in each room what it does there, and
+ * never encrypts two messages at one place of a ratchet.
  *
  * DOCKET_KILLS sets how often (50 by default), DOCKET_SEED repeats a run.
  */
@@ -10,8 +11,15 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { Sender } from "../../demo/sender/sender.ts";
 import { startDevServer } from "../../devserver/server.ts";
-import { BotProcess } from "../support/botProcess.ts";
-import { allRecordedOnce, noIndexTwice, noOlmPlaceTwice, oneAnswerEach, oneIdentity } from "../support/crashJudge.ts";
+import { BotProcess, DEFAULT_YAML } from "../support/botProcess.ts";
+import {
+  allRecordedOnce,
+  noIndexTwice,
+  noOlmPlaceTwice,
+  oneAnswerEach,
+  oneIdentity,
+  receiptForEach,
+} from "../support/crashJudge.ts";
 import { FIRST_MOMENTS, momentsToKill, UPLOAD, whileItStarts, type Moment } from "../support/crashMoments.ts";
 import { CrashRandom } from "../support/crashRandom.ts";
 import { CrashTraffic } from "../support/crashTraffic.ts";
@@ -19,6 +27,7 @@ import { temporaryDirectory } from "../support/temporaryDirectory.ts";
 
 const KILLS = Number(process.env["DOCKET_KILLS"] ?? 50);
 const SEED = Number(process.env["DOCKET_SEED"] ?? randomInt(2 ** 32));
+const YAML = DEFAULT_YAML.replace("notice: false", "notice: I keep a record of this room.");
 const LAST_ANSWERS_MS = 90_000;
 
 test(`killed at any moment ${KILLS} times, the bot answers every request once and goes on as who it was`, async (t) => {
@@ -42,7 +51,7 @@ test(`killed at any moment ${KILLS} times, the bot answers every request once an
   t.after(() => compiler.kill());
   await compiler.running();
   assert.equal(await compiler.stop(), 0);
-  const lives = new Lives(t, { homeserver: server.url, ...account, directory: temporaryDirectory(t), env });
+  const lives = new Lives(t, { homeserver: server.url, ...account, directory: temporaryDirectory(t), env, yaml: YAML });
   // However quickly the first life starts, no key of its reaches the server: the moments after it wait for the first upload.
   const unheard = server.fault({ path: UPLOAD, userId: account.userId, times: Infinity, action: { kind: "hang" } });
   const kill = (moment: Moment): Promise<void> =>
@@ -93,6 +102,12 @@ test(`killed at any moment ${KILLS} times, the bot answers every request once an
     const { eventId } = await traffic.ask(roomId);
     await alice.waitForResponse(eventId, LAST_ANSWERS_MS);
   }
+  const received = (): ReadonlySet<string> => new Set(server.receipts().map(({ eventId }) => eventId));
+  await server.waitFor(
+    () => [...traffic.asked.keys()].every((eventId) => received().has(eventId)),
+    LAST_ANSWERS_MS,
+    "the last receipts",
+  );
   assert.equal(await bot.stop(), 0);
   for (const { eventId } of server.events()) if (eventId !== null) await alice.seen(eventId, LAST_ANSWERS_MS);
 
@@ -105,6 +120,7 @@ test(`killed at any moment ${KILLS} times, the bot answers every request once an
     "rooms rotated",
   );
   oneAnswerEach(trial);
+  receiptForEach(trial);
   const entries = await allRecordedOnce(trial, join(lives.directory, "config.yaml"));
   assert.equal(
     alice.events.get(last.eventId)?.sessionId,

@@ -73,18 +73,25 @@ function sorted(object: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Every request has one answer on the server, which Alice reads as a success, and nothing else was said. */
+/** Every request has one answer on the server, which Alice reads as a success, each room one notice, and nothing else was said. */
 export function oneAnswerEach({ server, account, alice, asked, rooms }: Trial): void {
   const answers = new Map<string, string[]>();
+  const notices = new Map<string, number>();
   const said = rooms.flatMap((roomId) => server.eventsIn(roomId)).filter(({ sender }) => sender === account.userId);
   for (const event of said) {
     if (event.type === "m.room.member") continue;
     assert.equal(event.type, "m.room.encrypted");
+    const read = alice.events.get(String(event.eventId));
+    if (read?.content["msgtype"] === "m.notice") {
+      notices.set(read.roomId, (notices.get(read.roomId) ?? 0) + 1);
+      continue;
+    }
     // The relation stays outside of the ciphertext.
     const to = String(asObject(event.content["m.relates_to"])["event_id"]);
     answers.set(to, [...(answers.get(to) ?? []), String(event.eventId)]);
-    assert.equal(alice.events.get(String(event.eventId))?.undecryptable, null, "Alice can read every answer");
+    assert.equal(read?.undecryptable, null, "Alice can read every answer");
   }
+  for (const roomId of rooms) assert.equal(notices.get(roomId), 1, `notices in ${roomId}`);
   for (const { eventId, number } of asked.values()) {
     assert.equal(answers.get(eventId)?.length ?? 0, 1, `answers to request ${number} (${eventId})`);
     answers.delete(eventId);
@@ -97,9 +104,22 @@ export function oneAnswerEach({ server, account, alice, asked, rooms }: Trial): 
   const transactions = new Map<string, Set<string | null>>();
   for (const { body, txnId } of server.requests({ path: /\/send\//, userId: account.userId })) {
     const to = String(asObject(asObject(body)["m.relates_to"])["event_id"]);
+    // Notices refer to nothing, and each has its own.
+    if (to === "undefined") continue;
     transactions.set(to, (transactions.get(to) ?? new Set()).add(txnId));
   }
   for (const [to, ids] of transactions) assert.equal(ids.size, 1, `transaction IDs of the answer to ${to}`);
+}
+
+/** Every request got its receipt, which went to its sender, and what the bot said itself got none. */
+export function receiptForEach({ server, account, asked }: Trial): void {
+  const receipts = new Map(server.receipts().map((receipt) => [receipt.eventId, receipt]));
+  for (const { eventId, number } of asked.values())
+    assert.equal(receipts.get(eventId)?.userId, account.userId, `the receipt for request ${number}`);
+  for (const { path } of server.requests({ path: /\/receipt\//, userId: account.userId })) {
+    const to = server.events().find(({ eventId }) => eventId === decodeURIComponent(path.split("/").at(-1) ?? ""));
+    assert.notEqual(to?.sender, account.userId);
+  }
 }
 
 /** Each request stands in the record once, in the clear, and so does each answer. @returns the number of entries */

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ALICE, ROOM, batch, openJournal, update } from "../../support/journal.ts";
+import type { RoomId } from "../../../src/protocol/ids.ts";
+import { ALICE, ROOM, batch, openJournal, stateEvent, update } from "../../support/journal.ts";
 
-const invited = batch({ invites: [{ roomId: ROOM, joinRule: null, inviter: ALICE }] });
+const invite = { roomId: ROOM, joinRule: null, inviter: ALICE };
+const invited = batch({ invites: [invite] });
 
 test("an invitation is on disk with its sync, and still there after a restart", async (t) => {
   const before = openJournal(t);
@@ -43,4 +45,38 @@ test("a join that is to be tried again waits for its time, and only a failure co
     clock.time += 1_000;
   }
   assert.equal(invites.next().job?.attempts, 1);
+});
+
+test("rooms are counted once, from the join on, whether a sync has shown them or not", async (t) => {
+  const { inbox, invites } = openJournal(t);
+  const other = "!other:example.org" as RoomId;
+  await inbox.accept(batch({ rooms: [update()], invites: [{ ...invite, roomId: other }] }));
+  assert.equal(invites.roomCount(), 1);
+  const { job } = invites.next();
+  assert(job);
+  invites.finish(job, { kind: "joined" });
+  assert.equal(invites.roomCount(), 2, "before a sync has shown it");
+  await inbox.accept(batch({ rooms: [update({ roomId: other })] }));
+  assert.equal(invites.roomCount(), 2);
+  await inbox.accept(batch({ rooms: [update({ roomId: other, membership: "leave" })] }));
+  assert.equal(invites.roomCount(), 1);
+});
+
+test("an invitation that was accepted counts in its hour, also where only the sync tells of the join", async (t) => {
+  const { inbox, invites, clock } = openJournal(t);
+  const start = clock.now();
+  await inbox.accept(batch({ invites: [invite] }));
+  await inbox.accept(batch({ receivedAt: start + 5, rooms: [update({ roomId: invite.roomId })] }));
+  assert.deepEqual(invites.acceptedSince(start, 10), [start + 5]);
+  assert.deepEqual(invites.acceptedSince(start + 5, 10), []);
+});
+
+test("a join rule that an invitation did not show is acted upon once", async (t) => {
+  const { inbox, invites } = openJournal(t);
+  await inbox.accept(batch({ invites: [invite] }));
+  const state = [stateEvent("m.room.join_rules", "", { join_rule: "public" })];
+  await inbox.accept(batch({ rooms: [update({ roomId: invite.roomId, state })] }));
+  assert.deepEqual(invites.unseenJoinRules(), [{ roomId: invite.roomId, joinRule: "public" }]);
+  invites.seeJoinRule(invite.roomId, "public");
+  assert.deepEqual(invites.unseenJoinRules(), []);
 });

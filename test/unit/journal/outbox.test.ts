@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Draft, Outbox } from "../../../src/journal/outbox.ts";
+import { NO_END, type Draft, type Outbox } from "../../../src/journal/outbox.ts";
 import type { EventId, TxnId } from "../../../src/protocol/ids.ts";
 import { ROOM, batch, event, openJournal, update } from "../../support/journal.ts";
 
@@ -95,4 +95,49 @@ test("a room with many answers leaves places for the others, and counts what is 
     claimed.map((entry) => entry.causeEventId),
     ["$flood0", "$flood1", "$lone"],
   );
+});
+
+const notice = (): Draft => ({ ...draft(ROOM, NO_END, "join_notice"), lane: "notice" });
+const claimNotice = async (outbox: Outbox) => {
+  const [entry] = await outbox.claim("notice", { max: 1, perRoom: 1, busy: [], leaseMs: 60_000 });
+  assert(entry);
+  return entry;
+};
+
+test("a room that was told once is never told again, however long ago it was", async (t) => {
+  const { outbox, clock, inbox } = openJournal(t);
+  await inbox.accept(batch({ rooms: [update()] }));
+  assert.deepEqual(outbox.roomsWithout("join_notice"), [ROOM]);
+  outbox.enqueue([notice()]);
+  assert.deepEqual(outbox.roomsWithout("join_notice"), [], "it is about to be told");
+  await outbox.finish(await claimNotice(outbox), { kind: "sent", eventId: "$notice" as EventId });
+  clock.time += 10 * 365 * 86_400_000;
+  await outbox.clean(clock.now(), 100);
+  assert.deepEqual(outbox.roomsWithout("join_notice"), []);
+});
+
+test("a room that was left before it could be told is told when we are in it again; one that refuses is not asked again", async (t) => {
+  const { outbox, inbox } = openJournal(t);
+  await inbox.accept(batch({ rooms: [update()] }));
+  outbox.enqueue([notice()]);
+  await inbox.accept(batch({ rooms: [update({ membership: "leave" })] }));
+  await outbox.finish(await claimNotice(outbox), { kind: "dropped", reason: "not_in_room", doubtful: false });
+  assert.deepEqual(outbox.roomsWithout("join_notice"), [], "nobody is told in a room that we are not in");
+  await inbox.accept(batch({ rooms: [update()] }));
+  assert.deepEqual(outbox.roomsWithout("join_notice"), [ROOM]);
+  outbox.enqueue([notice()]);
+  await outbox.finish(await claimNotice(outbox), { kind: "dropped", reason: "refused", doubtful: false });
+  assert.deepEqual(outbox.roomsWithout("join_notice"), []);
+});
+
+test("a change is heard in every lane: none takes it from the others", async (t) => {
+  const { outbox } = openJournal(t);
+  const woken: string[] = [];
+  const { signal } = new AbortController();
+  const waiting = (["response", "receipt", "notice"] as const).map((lane) =>
+    outbox.changed(lane, signal, 60_000).then(() => woken.push(lane)),
+  );
+  outbox.announce();
+  await Promise.all(waiting);
+  assert.deepEqual(woken.toSorted(), ["notice", "receipt", "response"]);
 });

@@ -94,3 +94,26 @@ test("an encryption event that is malformed otherwise still makes the room encry
   await inbox.accept(batch({ rooms: [update({ timeline: [encryption({ rotation_period_msgs: 3 })] })] }));
   assert.equal(rooms.view(ROOM)?.encryption["rotation_period_msgs"], 3);
 });
+
+test("a room is empty from when the last other member, joined or invited, is gone, until somebody is there again", async (t) => {
+  const { inbox, rooms } = openJournal(t);
+  const at = async (receivedAt: number, ...timeline: ReturnType<typeof member>[]): Promise<void> => {
+    await inbox.accept(batch({ receivedAt, rooms: [update({ timeline })] }));
+  };
+  await at(1_000, member(BOT, "join"), member(ALICE, "join"), member(BOB, "invite"));
+  assert.equal(rooms.oldestSolitude(), null);
+  await at(2_000, member(ALICE, "leave"));
+  assert.equal(rooms.oldestSolitude(), null, "somebody is invited");
+  await at(3_000, member(BOB, "leave"));
+  await at(4_000);
+  assert.equal(rooms.oldestSolitude(), 3_000, "what follows does not start it anew");
+  assert.deepEqual([rooms.aloneSinceBefore(2_999), rooms.aloneSinceBefore(3_000)], [[], [ROOM]]);
+  await at(5_000, member(BOB, "join"));
+  assert.deepEqual(rooms.aloneSinceBefore(9_000), []);
+  await at(6_000, member(BOB, "ban"));
+  rooms.notAlone(ROOM);
+  assert.equal(rooms.oldestSolitude(), null);
+  await at(7_000);
+  await inbox.accept(batch({ rooms: [update({ membership: "leave" })] }));
+  assert.deepEqual(rooms.aloneSinceBefore(9_000), [], "a room that we are not in is not ours to leave");
+});
