@@ -80,8 +80,11 @@ export class Advertisement extends WorkLoop {
       );
     }
     const published = await this.published(path, key);
-    if (isDeepStrictEqual(published, wanted ?? undefined)) return;
     const { signal } = this;
+    if (isDeepStrictEqual(published, wanted ?? undefined)) {
+      if (wanted !== null) log.info({}, "the capabilities in the profile are up to date");
+      return;
+    }
     if (wanted === null) {
       await homeserver.request("DELETE", path, { signal, retry: "none" });
       return log.info({}, "the capabilities in the profile were taken back");

@@ -16,6 +16,8 @@ const inbox = "test/unit/journal/inbox.test.ts";
 const conversation = "test/integration/conversation.test.ts";
 const engineFailures = "test/unit/crypto/engineFailures.test.ts";
 const trouble = "test/integration/trouble.test.ts";
+const receipts = "test/integration/receipts.test.ts";
+const rooms = "test/integration/rooms.test.ts";
 
 export const faults: readonly Fault[] = [
   {
@@ -414,6 +416,134 @@ export const faults: readonly Fault[] = [
     test: {
       file: "test/unit/journal/outbox.test.ts",
       name: "a room with many answers leaves places for the others, and counts what is being sent already",
+    },
+  },
+  {
+    name: "receipt-before-decryption",
+    breaks: "an event that can't be decrypted gets no receipt until its key comes",
+    file: "src/pipeline/decryptor.ts",
+    find: 'return { kind: "park", sessionId, reason };',
+    replace: 'return this.settle(entry, "no_answer", "undecryptable", null, this.ports.judge.receipt(entry, false));',
+    test: { file: receipts, name: "an event that can't be decrypted gets no receipt, and one when its key comes" },
+  },
+  {
+    name: "receipt-to-a-public-room",
+    breaks: "by default nobody in a public room learns what the bot has received",
+    file: "src/protocol/receipts.ts",
+    find: 'if (room.joinRule === "public") return false;',
+    replace: 'if (room.joinRule === "nobody") return false;',
+    test: {
+      file: receipts,
+      name: "by default no receipt is sent in a public room, nor in one without encryption, and the request is answered all the same",
+    },
+  },
+  {
+    name: "receipt-from-before-the-join",
+    breaks: "what was said before the bot came gets no receipt",
+    file: "src/journal/accept.ts",
+    find: "redacted, Number(beforeJoin));",
+    replace: "redacted, 0);",
+    test: { file: receipts, name: "state events, the bot's own, and events from before its join get no receipt" },
+  },
+  {
+    name: "receipt-without-the-flag",
+    breaks: "receipts are sent only to servers that say that they take them",
+    file: "src/protocol/receipts.ts",
+    find: '["org.matrix.msc4089"] === true ? "unstable" : "none"',
+    replace: '["org.matrix.msc4089"] === true ? "unstable" : "unstable"',
+    test: {
+      file: receipts,
+      name: "a homeserver that does not say that it takes receipts gets none, which is said once, and everything else works",
+    },
+  },
+  {
+    name: "receipt-delays-an-answer",
+    breaks: "no answer waits for a receipt",
+    file: "src/pipeline/sender.ts",
+    find: 'this.yields ? this.ports.outbox.nextAttemptAt("response") : null;',
+    replace: 'this.ports.outbox.nextAttemptAt(this.yields ? "response" : "receipt");',
+    test: { file: receipts, name: "receipts that hang hold up no answer, in the same room or another" },
+  },
+  {
+    name: "notice-twice",
+    breaks: "a room is told once what the bot does there",
+    file: "src/journal/outbox.ts",
+    find: "finished_at < ? AND lane <> 'notice'",
+    replace: "finished_at < ?",
+    test: {
+      file: "test/unit/journal/outbox.test.ts",
+      name: "a room that was told once is never told again, however long ago it was",
+    },
+  },
+  {
+    name: "notice-under-another-transaction",
+    breaks: "a notice whose reply was lost arrives once",
+    file: "src/pipeline/sender.ts",
+    find: "await homeserver.send(event, entry.txnId, signal)",
+    replace: "await homeserver.send(event, `${entry.txnId}${clock.now()}` as typeof entry.txnId, signal)",
+    test: { file: rooms, name: "a notice whose reply is lost in a kill is not said twice" },
+  },
+  {
+    name: "notice-before-leaving",
+    breaks: "nothing is said in a room that the bot is leaving",
+    file: "src/rooms/residence.ts",
+    find: ".filter((roomId) => !this.isLeaving(roomId));",
+    replace: ";",
+    test: {
+      file: rooms,
+      name: "a public room whose invitation hides that it is one is left as soon as it is seen, before anything is said there",
+    },
+  },
+  {
+    name: "public-room-joined",
+    breaks: "public rooms are joined only where the operator allows it",
+    file: "src/rooms/invitePolicy.ts",
+    find: 'invite.joinRule === "public" && !policy.publicRooms',
+    replace: 'invite.joinRule === "public" && policy.publicRooms',
+    test: { file: rooms, name: "a public room is not joined, and joined where the operator allows it" },
+  },
+  {
+    name: "invitations-without-a-limit",
+    breaks: "no more invitations are accepted within an hour than the operator allows",
+    file: "src/journal/invites.ts",
+    find: 'outcome.kind === "joined" ? this.clock.now() : null,',
+    replace: "null,",
+    test: {
+      file: rooms,
+      name: "beyond so many within an hour invitations wait, also over a restart, and are not lost",
+    },
+  },
+  {
+    name: "empty-room-left-unasked",
+    breaks: "the bot does not leave a room in which somebody still is",
+    file: "src/rooms/residence.ts",
+    find: 'if (reason === "alone" && (await this.othersAreIn(roomId))) {',
+    replace: 'if ((await this.othersAreIn(roomId)) && reason !== "alone") {',
+    test: {
+      file: rooms,
+      name: "before a room is left for being empty the homeserver is asked, and somebody who is there after all keeps the bot",
+    },
+  },
+  {
+    name: "more-than-is-understood",
+    breaks: "nothing is said to be understood that a handler would not take",
+    file: "src/handlers/registry.ts",
+    find: "some((handler) => implies(content, handler.match ?? []));",
+    replace: "some((handler) => implies(content, []) || handler);",
+    test: {
+      file: "test/unit/handlers/registry.test.ts",
+      name: "is only what the handler takes every event of: a requirement must be part of the question",
+    },
+  },
+  {
+    name: "profile-written-each-time",
+    breaks: "the profile is written only when what is understood has changed",
+    file: "src/rooms/advertisement.ts",
+    find: "if (isDeepStrictEqual(published, wanted ?? undefined)) {",
+    replace: "if (published === wanted) {",
+    test: {
+      file: "test/integration/capabilities.test.ts",
+      name: "the profile says what is understood; it is written when that has changed, and only then",
     },
   },
 ];
