@@ -45,22 +45,22 @@ const LEASE_MS = 10 * 60_000;
 /** What the log calls the things of a lane. */
 const WORDS: Readonly<Record<Lane, string>> = { response: "answer", receipt: "receipt", notice: "notice" };
 
-export abstract class OutboxLoop extends WorkLoop {
+export abstract class OutboxLoop<Ports extends OutboxLoopPorts> extends WorkLoop {
+  protected readonly ports: Ports;
   protected readonly pause: Pause;
-  private readonly lane: OutboxLoopPorts;
   private readonly limits: LaneLimits;
   private readonly inFlight = new Map<Promise<void>, RoomId>();
 
-  constructor(ports: OutboxLoopPorts, limits: LaneLimits, pause: Pause) {
+  constructor(ports: Ports, limits: LaneLimits, pause: Pause) {
     super(ports.onFailure);
-    this.lane = ports;
+    this.ports = ports;
     this.limits = limits;
     this.pause = pause;
   }
 
   /** What the last handlers answered still goes out, for a bounded time. */
   override async stop(): Promise<void> {
-    const { clock, drainMs } = this.lane;
+    const { clock, drainMs } = this.ports;
     const end = clock.now() + drainMs;
     while (clock.now() < end && (this.inFlight.size > 0 || this.isDue())) {
       await Promise.race([...this.inFlight.keys(), clock.sleep(Math.min(DRAIN_POLL_MS, end - clock.now()))]);
@@ -74,11 +74,11 @@ export abstract class OutboxLoop extends WorkLoop {
     const max = inFlight - this.inFlight.size;
     if (max <= 0 || this.isHeldBack()) return false;
     const busy = [...this.inFlight.values()];
-    const entries = await this.lane.outbox.claim(lane, { max, perRoom, busy, leaseMs: LEASE_MS });
+    const entries = await this.ports.outbox.claim(lane, { max, perRoom, busy, leaseMs: LEASE_MS });
     for (const entry of entries) {
       const done = supervise(this.deliver(entry), (error) => this.fail(error)).then(() => {
         this.inFlight.delete(done);
-        this.lane.outbox.announce();
+        this.ports.outbox.announce();
       });
       this.inFlight.set(done, entry.roomId);
     }
@@ -86,7 +86,7 @@ export abstract class OutboxLoop extends WorkLoop {
   }
 
   protected rest(): Promise<void> {
-    const { outbox, clock } = this.lane;
+    const { outbox, clock } = this.ports;
     const now = clock.now();
     const next = outbox.nextAttemptAt(this.limits.lane);
     // What is due and was not claimed waits for a delivery to end, and that nudges.
@@ -99,16 +99,16 @@ export abstract class OutboxLoop extends WorkLoop {
 
   /** Whether nothing may start now, whatever is due. */
   protected isHeldBack(): boolean {
-    return this.pause.until > this.lane.clock.now();
+    return this.pause.until > this.ports.clock.now();
   }
 
   private isDue(): boolean {
-    const next = this.lane.outbox.nextAttemptAt(this.limits.lane);
-    return next !== null && next <= this.lane.clock.now() && !this.isHeldBack();
+    const next = this.ports.outbox.nextAttemptAt(this.limits.lane);
+    return next !== null && next <= this.ports.clock.now() && !this.isHeldBack();
   }
 
   private async deliver(entry: OutboxEntry): Promise<void> {
-    const { outbox, clock, metrics, log } = this.lane;
+    const { outbox, clock, metrics, log } = this.ports;
     const outcome = await this.attempt(entry);
     if (outcome === null) return outbox.release(entry);
     await outbox.finish(entry, outcome);

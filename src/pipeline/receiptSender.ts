@@ -21,14 +21,12 @@ export interface ReceiptSenderPorts extends OutboxLoopPorts {
 
 const PACE = { baseMs: 500, maxBackoffMs: 5 * 60_000 };
 
-export class ReceiptSender extends OutboxLoop {
-  private readonly ports: ReceiptSenderPorts;
+export class ReceiptSender extends OutboxLoop<ReceiptSenderPorts> {
   private stableRefused = false;
 
   constructor(ports: ReceiptSenderPorts) {
     // A limit on receipts says nothing about messages: a pause of its own.
     super(ports, { lane: "receipt", inFlight: 4, inFlightPerRoom: 4 }, new Pause());
-    this.ports = ports;
   }
 
   protected async attempt(entry: OutboxEntry): Promise<SendOutcome | null> {

@@ -3,7 +3,7 @@
  * later than a margin before the end of the lifetime, checked again after encryption; one in flight is aborted at the end; every
  * attempt uses the same transaction ID; nothing leaves in the clear where the request or the room was ever encrypted, whatever fails.
  */
-import { timerDelay } from "../clock.ts";
+import { timerDelay, type EpochMs } from "../clock.ts";
 import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
 import { Cancelled, CryptoPanicked, DocketError, ServerRefused, ServerUnreachable, StoreFailed } from "../errors.ts";
 import type { DropReason, OutboxEntry, SendOutcome } from "../journal/outbox.ts";
@@ -21,7 +21,12 @@ export interface SenderPorts extends OutboxLoopPorts {
   readonly sendMarginMs: () => number;
 }
 
-/** A notice may wait: one at a time, so that a hundred rooms at once do not use up the account's limit. */
+/**
+ * A notice may wait: one at a time, and few a minute, so that a hundred rooms at once do not use up the account's limit on messages,
+ * which answers need. Synapse's default is ten, and then twelve a minute.
+ */
+const NOTICES_A_MINUTE = 6;
+const MINUTE_MS = 60_000;
 const LANES: Readonly<Record<"response" | "notice", LaneLimits>> = {
   response: { lane: "response", inFlight: 16, inFlightPerRoom: 4 },
   notice: { lane: "notice", inFlight: 1, inFlightPerRoom: 1 },
@@ -29,20 +34,24 @@ const LANES: Readonly<Record<"response" | "notice", LaneLimits>> = {
 /** How soon a room is looked at again whose state is not known yet, in milliseconds. */
 const UNKNOWN_ROOM_MS = 250;
 const PACE = { baseMs: 250, maxBackoffMs: 10_000 };
-export class Sender extends OutboxLoop {
-  private readonly ports: SenderPorts;
+
+export class Sender extends OutboxLoop<SenderPorts> {
   private readonly yields: boolean;
+  /** When the last few notices were sent, oldest first. */
+  private readonly notices: EpochMs[] = [];
 
   /** @param pause shared by all that send messages */
   constructor(lane: keyof typeof LANES, ports: SenderPorts, pause: Pause) {
     super(ports, LANES[lane], pause);
-    this.ports = ports;
     this.yields = lane === "notice";
   }
 
   protected override isHeldBack(): boolean {
+    const now = this.ports.clock.now();
     const waiting = this.yields ? this.ports.outbox.nextAttemptAt("response") : null;
-    return super.isHeldBack() || (waiting !== null && waiting <= this.ports.clock.now());
+    const [oldest] = this.notices;
+    const tooMany = oldest !== undefined && this.notices.length === NOTICES_A_MINUTE && oldest > now - MINUTE_MS;
+    return super.isHeldBack() || tooMany || (waiting !== null && waiting <= now);
   }
 
   protected async attempt(entry: OutboxEntry): Promise<SendOutcome | null> {
@@ -64,12 +73,18 @@ export class Sender extends OutboxLoop {
       if (event === null) return { kind: "retry", notBefore: clock.now(), doubtful: false };
       if (clock.now() > lastMoment) return dropped("expired");
       sending = true;
+      if (this.yields) this.noteNotice();
       return { kind: "sent", eventId: await homeserver.send(event, entry.txnId, signal) };
     } catch (error) {
       return this.outcomeOf(error, entry, { expired: lifetime.signal.aborted, sending });
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  private noteNotice(): void {
+    this.notices.push(this.ports.clock.now());
+    if (this.notices.length > NOTICES_A_MINUTE) this.notices.shift();
   }
 
   /** @returns the event as it goes on the wire; null where the room became encrypted meanwhile */

@@ -108,6 +108,9 @@ test(`killed at any moment ${KILLS} times, the bot answers every request once an
     LAST_ANSWERS_MS,
     "the last receipts",
   );
+  const told = (roomId: string): boolean =>
+    [...alice.events.values()].some((event) => event.roomId === roomId && event.content["msgtype"] === "m.notice");
+  await alice.waitFor(() => traffic.allRooms.every(told) || undefined, LAST_ANSWERS_MS, "the last notices");
   assert.equal(await bot.stop(), 0);
   for (const { eventId } of server.events()) if (eventId !== null) await alice.seen(eventId, LAST_ANSWERS_MS);
 

@@ -546,4 +546,15 @@ export const faults: readonly Fault[] = [
       name: "the profile says what is understood; it is written when that has changed, and only then",
     },
   },
+  {
+    name: "all-notices-at-once",
+    breaks: "notices in many rooms leave room for answers in the account's limit",
+    file: "src/pipeline/sender.ts",
+    find: "if (this.yields) this.noteNotice();",
+    replace: "if (this.ports === undefined) this.noteNotice();",
+    test: {
+      file: "test/unit/pipeline/sender.test.ts",
+      name: "of many notices a few are sent, and the rest a minute later: answers need what the account may send",
+    },
+  },
 ];

@@ -1,9 +1,9 @@
 /** The sender at its limits: a real outbox on real SQLite, and a homeserver that takes requests and never answers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { systemClock } from "../../../src/clock.ts";
+import { systemClock, type Clock } from "../../../src/clock.ts";
 import { Cancelled } from "../../../src/errors.ts";
-import { Outbox } from "../../../src/journal/outbox.ts";
+import { NO_END, Outbox } from "../../../src/journal/outbox.ts";
 import { silentLogger } from "../../../src/logging.ts";
 import { Metrics } from "../../../src/metrics.ts";
 import { Pause } from "../../../src/pipeline/outboxLoop.ts";
@@ -74,6 +74,64 @@ test("with every place taken and more waiting, the sender rests: it does not ask
     assert.equal(sending, 16);
   } finally {
     // Before the database is closed.
+    await sender.stop();
+  }
+});
+
+test("of many notices a few are sent, and the rest a minute later: answers need what the account may send", async (t) => {
+  const { database, inbox, rooms } = openJournal(t);
+  const outbox = new Outbox(database, systemClock);
+  const roomIds = Array.from({ length: 10 }, (_, place) => `!room${place}:example.org` as RoomId);
+  await inbox.accept(batch({ rooms: roomIds.map((roomId) => update({ roomId })) }));
+  outbox.enqueue(
+    roomIds.map((roomId) => ({
+      causeEventId: roomId as string as EventId,
+      purpose: "join_notice",
+      lane: "notice",
+      roomId,
+      type: "m.room.message",
+      content: { body: "hello" },
+      mustEncrypt: false,
+      txnId: roomId as string as TxnId,
+      expiresAt: NO_END,
+    })),
+  );
+  let sent = 0;
+  const few = Promise.withResolvers<void>();
+  let minutes = 0;
+  const clock: Clock = { ...systemClock, now: () => Date.now() + minutes * 60_000 };
+  const homeserver = {
+    send: async () => {
+      sent += 1;
+      if (sent === 6) few.resolve();
+      return `$notice${sent}` as EventId;
+    },
+  } as unknown as SenderPorts["homeserver"];
+  const sender = new Sender(
+    "notice",
+    {
+      outbox,
+      rooms,
+      engine: {} as SenderPorts["engine"],
+      homeserver,
+      clock,
+      log: silentLogger,
+      metrics: new Metrics(),
+      onFailure: (error) => assert.fail(String(error)),
+      drainMs: 0,
+      sendMarginMs: () => 0,
+    },
+    new Pause(),
+  );
+  await sender.start();
+  try {
+    await few.promise;
+    for (let round = 0; round < 500; round += 1) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(sent, 6);
+    minutes = 1;
+    outbox.announce();
+    while (sent < 10) await new Promise((resolve) => setImmediate(resolve));
+  } finally {
     await sender.stop();
   }
 });
