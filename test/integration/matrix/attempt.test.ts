@@ -5,7 +5,17 @@ import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 import { Cancelled, ConfigError, ServerRefused, ServerUnreachable } from "../../../src/errors.ts";
-import { answer, clientFor, everythingIn, never, rejection, scriptedServer, silence } from "./scriptedServer.ts";
+import {
+  answer,
+  clientFor,
+  everythingIn,
+  handClock,
+  headRead,
+  never,
+  rejection,
+  scriptedServer,
+  silence,
+} from "./scriptedServer.ts";
 
 const once = { signal: never, retry: "none" } as const;
 const ENDPOINT = "/_matrix/client/v3/test";
@@ -95,11 +105,15 @@ describe("one attempt", () => {
       (_request, response) => response.writeHead(500).write("x".repeat(200_000)),
       (_request, response) => response.writeHead(409).write("{"),
     );
-    const client = clientFor(t, server);
+    const clock = handClock();
+    const client = clientFor(t, server, { clock });
     assert.equal((await rejection(ServerRefused, client.request("GET", ENDPOINT, once))).status, 403);
     assert.equal((await rejection(ServerRefused, client.request("GET", ENDPOINT, once))).status, 500);
-    const late = client.request("GET", ENDPOINT, { ...once, timeoutMs: 60 });
-    assert.equal((await rejection(ServerRefused, late)).status, 409);
+    const head = headRead();
+    const late = rejection(ServerRefused, client.request("GET", ENDPOINT, once));
+    await head;
+    clock.endWaits();
+    assert.equal((await late).status, 409);
   });
 
   it("does not follow a redirect", async (t) => {
@@ -164,13 +178,18 @@ describe("one attempt", () => {
 
   it("ends at its time-out, before the reply or in the middle of it, and is doubtful", async (t) => {
     const server = await scriptedServer(t, silence, (_request, response) => response.writeHead(200).write("{"));
-    const client = clientFor(t, server);
-    for (const count of [1, 2]) {
-      const error = await rejection(ServerUnreachable, client.request("GET", ENDPOINT, { ...once, timeoutMs: 60 }));
+    const clock = handClock();
+    const client = clientFor(t, server, { clock });
+    const [arrival, head] = [server.arrived(1), headRead()];
+    for (const moment of [arrival, head]) {
+      const ended = rejection(ServerUnreachable, client.request("GET", ENDPOINT, { ...once, timeoutMs: 60 }));
+      await moment;
+      clock.endWaits();
+      const error = await ended;
       assert.ok(error.doubtful);
       assert.match(error.message, /did not answer within 60 ms/);
-      assert.equal(server.seen.length, count);
     }
+    assert.equal(server.seen.length, 2);
     await server.hungUp(2);
   });
 

@@ -2,7 +2,8 @@
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { TestContext } from "node:test";
-import { setTimeout as wait } from "node:timers/promises";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { setImmediate as nextTurn, setTimeout as wait } from "node:timers/promises";
 import { systemClock, type Clock } from "../../../src/clock.ts";
 import { silentLogger } from "../../../src/logging.ts";
 import { DocketClient, type DocketClientOptions } from "../../../src/matrix/client.ts";
@@ -92,6 +93,39 @@ export function hastyClock(): Clock & { readonly waits: readonly number[] } {
       return Promise.resolve();
     },
   };
+}
+
+/** Time that passes when the test says so: a time-out comes neither early nor late, however busy the machine is. */
+export function handClock(): Clock & { endWaits(): void } {
+  const waiting = new Set<() => void>();
+  return {
+    now: () => Date.now(),
+    sleep: (_ms, signal) =>
+      new Promise((resolve) => {
+        const done = (): void => {
+          waiting.delete(done);
+          resolve();
+        };
+        waiting.add(done);
+        signal?.addEventListener("abort", done, { once: true });
+      }),
+    endWaits: () => {
+      for (const done of waiting) done();
+    },
+  };
+}
+
+/** Resolves when the client has read the head of the next reply, and goes on to its body. */
+export async function headRead(): Promise<void> {
+  const channel = "undici:request:headers";
+  await new Promise<void>((resolve) => {
+    const note = (): void => {
+      unsubscribe(channel, note);
+      resolve();
+    };
+    subscribe(channel, note);
+  });
+  await nextTurn();
 }
 
 /** The time-out that `clientFor` sets, so that `hastyClock` can tell it from a wait. */
