@@ -45,9 +45,9 @@ export class DevServer {
     this.clearFaults();
   }
 
-  /** The server is "down": connections are cut and refused; the state stays. */
+  /** The server is "down": connections are cut and refused; the state stays, and the port is kept. */
   pause(): Promise<void> {
-    return this.#listener.close();
+    return this.#listener.pause();
   }
 
   /** Listens again on the same port, with the same state. */

@@ -5,6 +5,7 @@ import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/j
 import type { Session } from "./accounts.ts";
 import { Changes } from "./changes.ts";
 import type { Meeting } from "./faults.ts";
+import { keepPort, type KeptPort } from "./keptPort.ts";
 import { MatrixError, limitExceeded } from "./matrixError.ts";
 import type { LoggedRequest } from "./observer.ts";
 import type { ServerParts } from "./parts.ts";
@@ -32,6 +33,7 @@ export class Listener {
   readonly #never = new Changes();
   #server: Server | null = null;
   #port: number;
+  #kept: KeptPort | null = null;
 
   constructor(parts: ServerParts, router: Router, port: number) {
     this.#parts = parts;
@@ -43,7 +45,7 @@ export class Listener {
     return `http://${HOST}:${this.#port}`;
   }
 
-  /** Listens; after a `close`, on the same port again. */
+  /** Listens; after a `pause`, on the same port again. */
   async open(): Promise<void> {
     if (this.#server !== null) return;
     const server = createServer((request, response) => void this.#serve(request, response));
@@ -57,10 +59,25 @@ export class Listener {
     });
     this.#server = server;
     this.#port = (server.address() as AddressInfo).port;
+    this.#letPortGo();
+  }
+
+  /** Stops listening and cuts every connection, but keeps the port for the next `open`. */
+  async pause(): Promise<void> {
+    const server = this.#server;
+    if (server === null) return;
+    this.#kept = await keepPort(server, this.#port, HOST);
+    this.#sockets.delete(this.#kept.accepted);
+    this.#server = null;
+    server.close();
+    const cut = [...this.#sockets].map((socket) => new Promise((resolve) => socket.once("close", resolve)));
+    this.cutConnections();
+    await Promise.all(cut);
   }
 
   /** Stops listening and cuts every connection. */
   async close(): Promise<void> {
+    this.#letPortGo();
     const server = this.#server;
     this.#server = null;
     if (server === null) return;
@@ -71,6 +88,11 @@ export class Listener {
 
   cutConnections(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #letPortGo(): void {
+    this.#kept?.letGo();
+    this.#kept = null;
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

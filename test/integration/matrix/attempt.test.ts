@@ -1,9 +1,8 @@
 /** One attempt: what comes back of it, for each way that it can end. */
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
+import { startDevServer } from "../../../devserver/server.ts";
 import { Cancelled, ConfigError, ServerRefused, ServerUnreachable } from "../../../src/errors.ts";
 import {
   answer,
@@ -150,14 +149,10 @@ describe("one attempt", () => {
   });
 
   it("is not doubtful where nothing listens", async (t) => {
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const { port } = server.address() as AddressInfo;
-    await new Promise((resolve) => server.close(resolve));
-    const error = await rejection(
-      ServerUnreachable,
-      clientFor(t, { url: `http://127.0.0.1:${port}` }).request("GET", ENDPOINT, once),
-    );
+    const server = await startDevServer();
+    t.after(() => server.stop());
+    await server.pause();
+    const error = await rejection(ServerUnreachable, clientFor(t, server).request("GET", ENDPOINT, once));
     assert.equal(error.doubtful, false);
     assert.match(error.message, /ECONNREFUSED.*Nothing listens there/);
   });
