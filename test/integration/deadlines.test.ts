@@ -1,90 +1,21 @@
 /** Handlers that are slow, deaf or broken: the deadline is kept, other rooms are not held up, and exactly one outcome wins. */
 import assert from "node:assert/strict";
-import { test, type TestContext } from "node:test";
-import { Sender } from "../../demo/sender/sender.ts";
-import { startDevServer } from "../../devserver/server.ts";
-import { createBot, type Bot } from "../../src/bot.ts";
-import { systemClock } from "../../src/clock.ts";
-import { loadConfig } from "../../src/config/loadConfig.ts";
-import type { Handler } from "../../src/handlers/handler.ts";
-import { createRegistry } from "../../src/handlers/registry.ts";
-import type { Step } from "../../src/handlers/step.ts";
-import { silentLogger, type Logger } from "../../src/logging.ts";
-import type { JsonObject } from "../../src/protocol/json.ts";
-import { writeConfig } from "../support/botProcess.ts";
-import { temporaryDirectory } from "../support/temporaryDirectory.ts";
+import { test } from "node:test";
+import { handlerOf, startLocalBot } from "../support/localBot.ts";
 
-/** A bot in this process, so that a test can hand it handlers of its own. One at a time: the crypto library knows one store. */
-async function startBot(t: TestContext, handlers: readonly Handler[], yaml = "") {
-  const server = await startDevServer();
-  t.after(() => server.stop());
-  const account = server.createAccount("docket", "not a secret", { deviceId: "DOCKETBOT" });
-  const file = writeConfig({
-    homeserver: server.url,
-    userId: account.userId,
-    accessToken: account.accessToken,
-    directory: temporaryDirectory(t),
-    yaml: `invites:\n  accept: ["@*:localhost"]\n${yaml}`,
-  });
-  const logged: string[] = [];
-  const waiting = new Map<string, () => void>();
-  const log: Logger = {
-    ...silentLogger,
-    warn(_fields, message) {
-      logged.push(message);
-      waiting.get(message)?.();
-    },
-  };
-  const failures: unknown[] = [];
-  t.after(() => assert.deepEqual(failures, []));
-  const run = async (): Promise<Bot> => {
-    const config = await loadConfig(file, { stepKinds: [], env: {} });
-    const rules = { config, registry: createRegistry(handlers) };
-    const bot = createBot(rules, {
-      clock: systemClock,
-      log,
-      onFailure: (error) => failures.push(error),
-      onFatal: (error) => {
-        throw error;
-      },
-    });
-    t.after(() => bot.stop());
-    await bot.start();
-    return bot;
-  };
-  const bot = await run();
-  const alice = await Sender.withToken({ baseUrl: server.url, ...server.createAccount("alice", "not a secret") });
-  t.after(() => alice.stop());
-  await alice.start();
-  const room = async (): Promise<string> => {
-    const roomId = await alice.createRoom({ invite: [account.userId] });
-    await alice.waitForJoin(roomId, account.userId);
-    return roomId;
-  };
-  const ask = (roomId: string, type: string, lifetime: number, more: JsonObject = {}): Promise<string> =>
-    alice.send(roomId, type, { "m.request.status": { from_device: alice.deviceId, lifetime }, ...more });
-  /** Resolves when the bot has logged this. */
-  const said = (message: string): Promise<void> =>
-    logged.includes(message) ? Promise.resolve() : new Promise((resolve) => waiting.set(message, resolve));
-  return { alice, bot, run, room, ask, account, server, said };
-}
-
-const handler = (type: string, run: Step["run"], ordered = false): Handler => ({
-  types: [type],
-  ordered,
-  steps: [{ name: "test", step: { run } }],
-});
+/** Time to send an answer that not even a busy machine can use up. The handler's time ends two margins before the lifetime. */
+const MARGIN_MS = 20_000;
+const WIDE_MARGIN = `responses:\n  send_margin: ${MARGIN_MS / 1_000}s\n`;
 
 test("a handler that is not done in time is cancelled, and the time-out is said while it can still arrive", async (t) => {
   const cancelled = Promise.withResolvers<void>();
-  const { alice, room, ask } = await startBot(t, [
-    handler("slow", (_event, _context, signal) => {
-      signal.addEventListener("abort", () => cancelled.resolve());
-      return new Promise(() => undefined);
-    }),
-  ]);
+  const slow = handlerOf("slow", (_event, _context, signal) => {
+    signal.addEventListener("abort", () => cancelled.resolve());
+    return new Promise(() => undefined);
+  });
+  const { alice, room, ask } = await startLocalBot(t, [slow], { yaml: WIDE_MARGIN });
   const roomId = await room();
-  const eventId = await ask(roomId, "slow", 3_000);
+  const eventId = await ask(roomId, "slow", 2 * MARGIN_MS + 4_000);
   const response = await alice.waitForResponse(eventId);
   assert.deepEqual([response.status, response.code], ["error", "timed_out"]);
   assert.match(response.messages[0]?.text ?? "", /not confirmed in time/i);
@@ -93,33 +24,33 @@ test("a handler that is not done in time is cancelled, and the time-out is said 
 
 test("a deadline is kept even if every handler is busy with something else", async (t) => {
   const busy = Promise.withResolvers<void>();
-  const { alice, room, ask } = await startBot(
+  const { alice, room, ask } = await startLocalBot(
     t,
     [
-      handler("stuck", () => {
+      handlerOf("stuck", () => {
         busy.resolve();
         return new Promise(() => undefined);
       }),
-      handler("waiting", async () => ({ status: "success" })),
+      handlerOf("waiting", async () => ({ status: "success" })),
     ],
-    "limits:\n  handlers: 1\n  handlers_per_room: 1\n  shutdown_grace: 0s\n",
+    { yaml: `limits:\n  handlers: 1\n  handlers_per_room: 1\n  shutdown_grace: 0s\n${WIDE_MARGIN}` },
   );
   const [first, second] = [await room(), await room()];
   await alice.send(first, "stuck", {});
   await busy.promise;
-  const eventId = await ask(second, "waiting", 2_500);
+  const eventId = await ask(second, "waiting", 2 * MARGIN_MS + 1_500);
   const response = await alice.waitForResponse(eventId);
   assert.equal(response.code, "timed_out");
 });
 
 test("a room that is busy does not hold up another", async (t) => {
   const release = Promise.withResolvers<void>();
-  const { alice, room, ask } = await startBot(t, [
-    handler("blocked", async () => {
+  const { alice, room, ask } = await startLocalBot(t, [
+    handlerOf("blocked", async () => {
       await release.promise;
       return { status: "success" };
     }),
-    handler("quick", async () => ({ status: "success" })),
+    handlerOf("quick", async () => ({ status: "success" })),
   ]);
   const [busy, free] = [await room(), await room()];
   const blocked = await Promise.all(Array.from({ length: 12 }, () => ask(busy, "blocked", 60_000)));
@@ -131,11 +62,11 @@ test("a room that is busy does not hold up another", async (t) => {
 });
 
 test("a handler that throws is an error without the thrown text, and the next request is served", async (t) => {
-  const { alice, room, ask } = await startBot(t, [
-    handler("throws", async (event) => {
+  const { alice, room, ask } = await startLocalBot(t, [
+    handlerOf("throws", async (event) => {
       throw new Error(`CANARY ${JSON.stringify(event.content)}`);
     }),
-    handler("quick", async () => ({ status: "success" })),
+    handlerOf("quick", async () => ({ status: "success" })),
   ]);
   const roomId = await room();
   const response = await alice.waitForResponse(await ask(roomId, "throws", 60_000));
@@ -148,8 +79,8 @@ test("events of an ordered handler run one by one in the order of arrival", asyn
   const ran: unknown[] = [];
   let atOnce = 0;
   let most = 0;
-  const { alice, room, ask } = await startBot(t, [
-    handler(
+  const { alice, room, ask } = await startLocalBot(t, [
+    handlerOf(
       "ordered",
       async (event) => {
         atOnce += 1;
@@ -175,12 +106,12 @@ test("events of an ordered handler run one by one in the order of arrival", asyn
 test("a handler that the stop interrupts runs again after the next start, and its request is answered once", async (t) => {
   let runs = 0;
   const started = Promise.withResolvers<void>();
-  const steps = handler("interrupted", () => {
+  const steps = handlerOf("interrupted", () => {
     runs += 1;
     started.resolve();
     return runs === 1 ? new Promise(() => undefined) : Promise.resolve({ status: "success" });
   });
-  const { alice, room, ask, bot, run } = await startBot(t, [steps], "limits:\n  shutdown_grace: 0s\n");
+  const { alice, room, ask, bot, run } = await startLocalBot(t, [steps], { yaml: "limits:\n  shutdown_grace: 0s\n" });
   const roomId = await room();
   const eventId = await ask(roomId, "interrupted", 60_000);
   await started.promise;
@@ -193,12 +124,12 @@ test("a handler that the stop interrupts runs again after the next start, and it
 
 test("what a handler answers while the bot stops still goes out", async (t) => {
   const [started, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const steps = handler("slow", async () => {
+  const steps = handlerOf("slow", async () => {
     started.resolve();
     await finish.promise;
     return { status: "success" };
   });
-  const { alice, room, ask, bot } = await startBot(t, [steps]);
+  const { alice, room, ask, bot } = await startLocalBot(t, [steps]);
   const eventId = await ask(await room(), "slow", 60_000);
   await started.promise;
   const stopped = bot.stop();
@@ -208,7 +139,7 @@ test("what a handler answers while the bot stops still goes out", async (t) => {
 });
 
 test("a request that names another device than the one that encrypted it is answered, and counted", async (t) => {
-  const { alice, bot, account } = await startBot(t, [handler("quick", async () => ({ status: "success" }))]);
+  const { alice, bot, account } = await startLocalBot(t, [handlerOf("quick", async () => ({ status: "success" }))]);
   const roomId = await alice.createRoom({ encrypted: true, invite: [account.userId] });
   await alice.waitForJoin(roomId, account.userId);
   await alice.waitForDevice(account.userId, account.deviceId);
@@ -226,22 +157,25 @@ test("a request that names another device than the one that encrypted it is answ
 
 test("a full inbox holds the sync back, and the sync goes on when there is room again", async (t) => {
   const release = Promise.withResolvers<void>();
-  const { alice, room, ask, account, server, said } = await startBot(
-    t,
-    [
-      handler("blocked", async () => {
-        await release.promise;
-        return { status: "success" };
-      }),
-    ],
-    "limits:\n  inbox: 3\n",
-  );
+  const full = Promise.withResolvers<void>();
+  let running = 0;
+  const blocked = handlerOf("blocked", async () => {
+    running += 1;
+    if (running === 3) full.resolve();
+    await release.promise;
+    return { status: "success" };
+  });
+  const { alice, room, ask, account, server, said } = await startLocalBot(t, [blocked], {
+    yaml: "limits:\n  inbox: 3\n  handlers_per_room: 3\n",
+  });
   const roomId = await room();
   const asked = await Promise.all(Array.from({ length: 6 }, () => ask(roomId, "blocked", 60_000)));
-  await said("the inbox is full; syncing waits until it has room");
+  // The room's own events may have filled the inbox before, for a moment: now it stays full.
+  await full.promise;
+  await said(/^the inbox is full; syncing waits until it has room$/);
   const syncs = (): number => server.requests({ path: /\/sync$/, userId: account.userId }).length;
   const before = syncs();
-  await alice.send(roomId, "org.example.noise", {});
+  await alice.seen(await alice.send(roomId, "org.example.noise", {}));
   assert.equal(syncs(), before, "nobody asks for the news");
   release.resolve();
   for (const eventId of asked) assert.equal((await alice.waitForResponse(eventId)).status, "success");
