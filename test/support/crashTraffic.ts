@@ -160,7 +160,7 @@ export class CrashTraffic {
       const roomId = this.anyRoom();
       await this.server.waitFor(
         () => this.stopping.signal.aborted || this.unanswered(roomId) < MOST_UNANSWERED,
-        120_000,
+        600_000,
         "an answer",
       );
       await this.ask(roomId);
