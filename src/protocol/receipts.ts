@@ -2,7 +2,6 @@
 
 /** `m.delivery`, and its name while the proposal is not part of the specification. */
 export const receiptTypes = { stable: "m.delivery", unstable: "org.matrix.msc4089.delivery" } as const;
-export type ReceiptType = (typeof receiptTypes)[keyof typeof receiptTypes];
 
 /** Versions of the specification that contain delivery receipts; none does today. */
 const releasedIn: ReadonlySet<string> = new Set();
