@@ -24,7 +24,7 @@ export interface LoadOptions {
   readonly readFile?: FileReader;
 }
 
-const LARGEST_FILE_BYTES = 1_048_576;
+export const LARGEST_FILE_BYTES = 1_048_576;
 const MOST_PROBLEMS = 100;
 
 /**

@@ -23,6 +23,8 @@ import {
 import type { StepKindSchema } from "./stepKindSchema.ts";
 import { stepSchema } from "./stepSchema.ts";
 
+export const DEFAULT_DATA_DIRECTORY = "./data";
+
 const SECOND_MS = 1_000;
 const DAY_MS = 86_400_000;
 const YEAR_MS = 365 * DAY_MS;
@@ -232,7 +234,7 @@ export function configSchema(stepKinds: readonly StepKindSchema[]) {
         .strictObject({
           directory: path(
             "Where journal, records and keys are kept. One process owns it. Relative to the configuration file.",
-          ).prefault("./data"),
+          ).prefault(DEFAULT_DATA_DIRECTORY),
         })
         .prefault({})
         .meta({ description: "What is kept on disk." }),
