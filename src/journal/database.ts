@@ -6,6 +6,7 @@
 import Sqlite from "better-sqlite3-multiple-ciphers";
 import { chmodSync, closeSync, copyFileSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { EpochMs } from "../clock.ts";
 import { DataDirectoryRefused, StoreFailed } from "../errors.ts";
 import { migrations } from "./migrations/index.ts";
 
@@ -142,6 +143,18 @@ export class Database {
         `${path} was deleted or replaced while the bot was running. What was written since is lost with it. Put the file back from where it went, or from a backup, and start again.`,
       );
     }
+  }
+
+  /**
+   * Writes a row that means nothing, through to the disk, so that a disk that takes no writes is noticed when there are none.
+   * @throws StoreFailed
+   */
+  probe(now: EpochMs): void {
+    this.transaction(() =>
+      this.prepare(
+        "INSERT INTO meta (key, value) VALUES ('heartbeat', ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+      ).run(String(now)),
+    );
   }
 
   /** Idempotent. */

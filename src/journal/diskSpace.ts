@@ -5,11 +5,12 @@ import { StoreFailed } from "../errors.ts";
 /**
  * @param directory the data directory
  * @param minimumBytes the operator's `limits.free_disk`
+ * @returns how many bytes are free
  * @throws StoreFailed less than that is free
  */
-export function requireFreeSpace(directory: string, minimumBytes: number): void {
+export function requireFreeSpace(directory: string, minimumBytes: number): number {
   const free = freeBytes(directory);
-  if (free >= minimumBytes) return;
+  if (free >= minimumBytes) return free;
   throw new StoreFailed(
     `Only ${mebibytes(free)} MiB are free on the disk of ${directory}; limits.free_disk asks for ${mebibytes(minimumBytes)} MiB. Make room and start again; nothing received was lost.`,
   );
