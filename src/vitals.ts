@@ -1,11 +1,54 @@
 /**
  * What the bot's parts tell about their state, for whoever asks (`docket health`, `/readyz`): facts with their times, and no judgement
- * about them; that is src/ops/readiness.ts'. Guarantees: telling costs next to nothing and never throws. No fact ever holds a body, a
- * token or a key.
+ * about them; that is src/ops/healthChecks.ts'. Guarantees: telling costs next to nothing and never throws; what is kept is bounded;
+ * no fact ever holds a body, a token or a key.
  */
+import type { EpochMs } from "./clock.ts";
+import { DocketError, ServerRefused } from "./errors.ts";
+
+/** A failure as people may hear of it. */
+export interface Trouble {
+  readonly at: EpochMs;
+  /** Of an error class; `BUG` for anything else. */
+  readonly code: string;
+  /** The message of an error of ours; null for anything else, which may quote what was read. */
+  readonly problem: string | null;
+}
+
+export type Phase = "starting" | "running" | "stopping";
+
+export interface Facts {
+  readonly phase: Phase;
+  /** What ends the bot. */
+  readonly failure: Trouble | null;
+  readonly lastSyncAt: EpochMs | null;
+  /** Of the last attempt; null after a success. */
+  readonly syncTrouble: Trouble | null;
+  readonly engineRuns: boolean;
+  /** Encrypted events of others that could not be decrypted, since one could; counted up to `MOST_COUNTED`. */
+  readonly undecryptable: { readonly count: number; readonly lastReason: string | null };
+  readonly keyUploads: { readonly failures: number; readonly trouble: Trouble | null };
+  readonly lastWriteAt: EpochMs | null;
+  readonly freeDiskBytes: number | null;
+  /** Attempts to send that failed since one succeeded, and until when the homeserver wants to be left alone. */
+  readonly sends: { readonly failures: number; readonly trouble: Trouble | null; readonly limitedUntil: EpochMs };
+}
+
+const MOST_COUNTED = 1_000;
 
 export class Vitals {
   private readonly noted = new Map<string, string>();
+  private phase: Phase = "starting";
+  private failure: Trouble | null = null;
+  private lastSyncAt: EpochMs | null = null;
+  private syncTrouble: Trouble | null = null;
+  private engineRuns = false;
+  private readonly undecryptableIds = new Set<string>();
+  private lastReason: string | null = null;
+  private uploads: Facts["keyUploads"] = { failures: 0, trouble: null };
+  private lastWriteAt: EpochMs | null = null;
+  private freeDiskBytes: number | null = null;
+  private sends: Facts["sends"] = { failures: 0, trouble: null, limitedUntil: 0 };
 
   /**
    * Says for people what is off, by choice or by the homeserver, although the bot is well: one sentence, or null when it is over.
@@ -24,4 +67,87 @@ export class Vitals {
   notes(): readonly string[] {
     return [...this.noted].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text);
   }
+
+  /** A bot that stops does not start any more. */
+  enter(phase: Phase): void {
+    if (this.phase !== "stopping") this.phase = phase;
+  }
+
+  /** The bot can't go on. The first failure counts: others are its consequences. */
+  fail(at: EpochMs, error: unknown): void {
+    this.failure ??= troubleOf(at, error);
+  }
+
+  synced(at: EpochMs): void {
+    this.lastSyncAt = at;
+    this.syncTrouble = null;
+  }
+
+  /** Also for a homeserver that does not answer before the first sync. */
+  syncFailed(at: EpochMs, error: unknown): void {
+    this.syncTrouble = troubleOf(at, error);
+  }
+
+  engineStarted(): void {
+    this.engineRuns = true;
+  }
+
+  /** Somebody else's event. */
+  decrypted(): void {
+    this.undecryptableIds.clear();
+  }
+
+  /** Somebody else's event; one that is tried again counts once. */
+  notDecrypted(eventId: string, reason: string): void {
+    this.lastReason = reason;
+    if (this.undecryptableIds.size < MOST_COUNTED) this.undecryptableIds.add(eventId);
+  }
+
+  keysUploaded(): void {
+    this.uploads = { failures: 0, trouble: null };
+  }
+
+  keyUploadFailed(at: EpochMs, error: unknown): void {
+    this.uploads = { failures: this.uploads.failures + 1, trouble: troubleOf(at, error) };
+  }
+
+  wrote(at: EpochMs, freeDiskBytes: number): void {
+    this.lastWriteAt = at;
+    this.freeDiskBytes = freeDiskBytes;
+  }
+
+  sent(): void {
+    this.sends = { failures: 0, trouble: null, limitedUntil: 0 };
+  }
+
+  /** Nothing was sent by this attempt. A homeserver that limits says for how long. */
+  sendFailed(at: EpochMs, error: unknown): void {
+    const limitedMs = error instanceof ServerRefused && error.status === 429 ? (error.retryAfterMs ?? 0) : 0;
+    this.sends = {
+      failures: this.sends.failures + 1,
+      trouble: troubleOf(at, error),
+      limitedUntil: Math.max(this.sends.limitedUntil, at + limitedMs),
+    };
+  }
+
+  facts(): Facts {
+    return {
+      phase: this.phase,
+      failure: this.failure,
+      lastSyncAt: this.lastSyncAt,
+      syncTrouble: this.syncTrouble,
+      engineRuns: this.engineRuns,
+      undecryptable: { count: this.undecryptableIds.size, lastReason: this.lastReason },
+      keyUploads: this.uploads,
+      lastWriteAt: this.lastWriteAt,
+      freeDiskBytes: this.freeDiskBytes,
+      sends: this.sends,
+    };
+  }
+}
+
+function troubleOf(at: EpochMs, error: unknown): Trouble {
+  return error instanceof DocketError
+    ? { at, code: error.code, problem: error.message }
+    : { at, code: "BUG", problem: null };
 }

@@ -13,9 +13,11 @@ import { Cancelled, CryptoPanicked, DocketError } from "../errors.ts";
 import { noHeldWrites, type HeldWrites } from "../journal/heldWrites.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
+import type { Metrics } from "../metrics.ts";
 import type { RawEvent } from "../protocol/events.ts";
 import type { DeviceId, UserId } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
+import type { Vitals } from "../vitals.ts";
 import type {
   CryptoChanges,
   CryptoEngine,
@@ -56,6 +58,8 @@ export interface CryptoEngineOptions {
   readonly keyStore: HoldableStore | null;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics?: Metrics;
+  readonly vitals?: Vitals;
   /** Must end the process at once, synchronously, with the error's exit code. */
   readonly onFatal: (error: Error) => void;
   /** Told of room keys that came outside of `receive`: events parked for them can be woken. */
@@ -83,6 +87,7 @@ export async function createCryptoEngine(options: CryptoEngineOptions): Promise<
     storeName: options.keyStore === null ? null : STORE_NAME,
     watchdogMs: options.watchdogMs ?? WATCHDOG_MS,
     onFatal: options.onFatal,
+    metrics: options.metrics,
   });
   const identity = await machine.use("identityKeys", (olm) => {
     const { ed25519, curve25519 } = olm.identityKeys;
@@ -130,6 +135,8 @@ class Engine implements CryptoEngine {
       clock,
       signal,
       onFailure,
+      onUpload: (error) =>
+        error === null ? options.vitals?.keysUploaded() : options.vitals?.keyUploadFailed(clock.now(), error),
     });
     this.upkeep = new KeyUpkeep({
       requests: this.requests,

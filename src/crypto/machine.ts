@@ -15,6 +15,7 @@ import {
   initAsync,
 } from "@matrix-org/matrix-sdk-crypto-wasm";
 import { Cancelled, CryptoPanicked, DataDirectoryRefused } from "../errors.ts";
+import type { Metrics } from "../metrics.ts";
 import { Mutex } from "./mutex.ts";
 
 export interface MachineOptions {
@@ -26,9 +27,10 @@ export interface MachineOptions {
   readonly watchdogMs: number;
   /** Ends the process, synchronously. */
   readonly onFatal: (error: Error) => void;
+  readonly metrics?: Metrics | undefined;
 }
 
-/** One guarded call to the library, made while the lock is held. */
+/** One guarded call to the library, made while the lock is held. Its name, a word of the code, is also a label of a metric. */
 export type LibraryCall = <T>(name: string, call: (olm: OlmMachine) => Promise<T>) => Promise<T>;
 
 /** Whether an error (for example one that reached `uncaughtException`) is a panic of the crypto library: exit code 71. */
@@ -119,12 +121,15 @@ export class Machine {
 
   private async call<T>(name: string, call: (olm: OlmMachine) => Promise<T>): Promise<T> {
     if (this.ended !== null) throw this.ended;
+    const timed = this.options.metrics?.cryptoCallSeconds.startTimer({ call: name });
     try {
       return await guarded(name, call(this.olm), this.options);
     } catch (error) {
       if (error instanceof CryptoPanicked) this.ended ??= error;
       else if (isWasmTrap(error)) this.fail(panicked(name, error));
       throw error;
+    } finally {
+      timed?.();
     }
   }
 }

@@ -24,6 +24,8 @@ export interface OutgoingRequestsOptions {
   readonly signal: AbortSignal;
   /** Told of each failure to send; the background repeats it. */
   readonly onFailure: (error: unknown) => void;
+  /** Told how each upload of our own keys ended: null where the server took them. */
+  readonly onUpload?: (error: unknown) => void;
 }
 
 /** Queries end a pass; claims, which the library lists here too, belong to sessionClaims.ts and its lock. */
@@ -133,10 +135,15 @@ export class OutgoingRequests {
     const key = request.type === RequestType.KeysUpload ? "upload" : request.id;
     const before = this.inFlight.get(key);
     if (before !== undefined) return before;
+    const told = (error: unknown): void => (key === "upload" ? this.options.onUpload?.(error) : undefined);
     const sending = this.send(request).then(
-      () => void this.inFlight.delete(key),
+      () => {
+        this.inFlight.delete(key);
+        told(null);
+      },
       (error: unknown) => {
         this.inFlight.delete(key);
+        told(error);
         this.options.onFailure(error);
       },
     );

@@ -11,6 +11,7 @@ import { LogService, MatrixClient, setRequestFn } from "matrix-bot-sdk";
 import type { Clock } from "../clock.ts";
 import { Cancelled } from "../errors.ts";
 import type { Logger } from "../logging.ts";
+import type { Metrics } from "../metrics.ts";
 import type { DeviceId, EventId, RoomId, TxnId, UserId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
 import { describeEndpoint, endpointPath } from "./endpoint.ts";
@@ -26,6 +27,7 @@ export interface DocketClientOptions {
   readonly tokenProvider: TokenProvider;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics?: Metrics;
   /** For one attempt of anything but a sync, in milliseconds. */
   readonly timeoutMs?: number;
   /** What a sync may take longer than its long poll, in milliseconds. */

@@ -52,3 +52,45 @@ function describeSegment(segment: string): string {
   if (sigil !== undefined) return sigil;
   return decoded === "" || (decoded.length <= 64 && WORD.test(decoded)) ? decoded : "{id}";
 }
+
+/** What a metric tells apart: a closed set, so that no server, room or event type can make it grow. `*` is any one segment. */
+const NAMED_SHAPES: readonly (readonly [shape: string, name: string])[] = [
+  ["versions", "versions"],
+  ["account/whoami", "account/whoami"],
+  ["capabilities", "capabilities"],
+  ["sync", "sync"],
+  ["rooms/*/send/*/*", "rooms/send"],
+  ["rooms/*/state", "rooms/state"],
+  ["rooms/*/state/*", "rooms/state"],
+  ["rooms/*/state/*/*", "rooms/state"],
+  ["rooms/*/receipt/*/*", "rooms/receipt"],
+  ["rooms/*/join", "rooms/join"],
+  ["rooms/*/leave", "rooms/leave"],
+  ["rooms/*/members", "rooms/members"],
+  ["rooms/*/joined_members", "rooms/joined_members"],
+  ["rooms/*/messages", "rooms/messages"],
+  ["join/*", "join"],
+  ["keys/upload", "keys/upload"],
+  ["keys/query", "keys/query"],
+  ["keys/claim", "keys/claim"],
+  ["keys/signatures/upload", "keys/signatures"],
+  ["keys/device_signing/upload", "keys/device_signing"],
+  ["sendToDevice/*/*", "sendToDevice"],
+  ["profile/*", "profile"],
+  ["profile/*/*", "profile"],
+];
+const OTHER = "other";
+const VERSION_PREFIX = /^\/_matrix\/client\/((v\d+|r0|unstable(\/[\w.]+\.[\w.]+)?)\/)?/;
+
+/** Every name that `nameEndpoint` gives. */
+export const endpointNames: readonly string[] = [...new Set(NAMED_SHAPES.map(([, name]) => name)), OTHER];
+
+/** @returns the endpoint's name for a metric, such as `rooms/send`; `other` for a shape that has none */
+export function nameEndpoint(endpoint: string): string {
+  const segments = (endpoint.split(/[?#]/, 1)[0] ?? "").replace(VERSION_PREFIX, "").split("/");
+  const fits = (shape: string): boolean => {
+    const parts = shape.split("/");
+    return parts.length === segments.length && parts.every((part, place) => part === "*" || part === segments[place]);
+  };
+  return NAMED_SHAPES.find(([shape]) => fits(shape))?.[1] ?? OTHER;
+}

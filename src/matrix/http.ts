@@ -10,7 +10,8 @@ import { Agent, fetch, type Response } from "undici";
 import type { Clock } from "../clock.ts";
 import { Cancelled, ConfigError, ServerRefused } from "../errors.ts";
 import type { Logger } from "../logging.ts";
-import { describeEndpoint } from "./endpoint.ts";
+import type { Metrics } from "../metrics.ts";
+import { describeEndpoint, nameEndpoint } from "./endpoint.ts";
 import { redirectRefusal, refusal, timedOut, unreachable, unusableReply, type RequestName } from "./refusals.ts";
 
 /** Asked before every request, so that a new token counts from the next request on. */
@@ -68,6 +69,7 @@ export class HttpTransport {
   private readonly tokenProvider: TokenProvider;
   private readonly clock: Clock;
   private readonly log: Logger;
+  private readonly metrics: Metrics | undefined;
   private readonly requests: Agent;
   private readonly polls: Agent;
   /** One for each attempt in flight; `close` aborts them all. */
@@ -75,11 +77,18 @@ export class HttpTransport {
   private closing: Promise<void> | null = null;
 
   /** @param options.baseUrl from `canonicalBaseUrl` */
-  constructor(options: { baseUrl: string; tokenProvider: TokenProvider; clock: Clock; log: Logger }) {
+  constructor(options: {
+    baseUrl: string;
+    tokenProvider: TokenProvider;
+    clock: Clock;
+    log: Logger;
+    metrics?: Metrics | undefined;
+  }) {
     this.baseUrl = options.baseUrl;
     this.tokenProvider = options.tokenProvider;
     this.clock = options.clock;
     this.log = options.log;
+    this.metrics = options.metrics;
     // undici's own reply time-outs are off: `timeoutMs` is the one limit of an attempt.
     const shared = { connect: { timeout: CONNECT_TIMEOUT_MS }, headersTimeout: 0, bodyTimeout: 0 };
     this.requests = new Agent({ ...shared, connections: MAX_CONNECTIONS });
@@ -120,7 +129,11 @@ export class HttpTransport {
       timer.abort();
       request.signal.removeEventListener("abort", abort);
       this.inFlight.delete(attempt);
-      this.log.debug({ request: name.label, status, ms: this.clock.now() - startedAt }, "request");
+      const ms = this.clock.now() - startedAt;
+      this.log.debug({ request: name.label, status, ms }, "request");
+      const endpoint = nameEndpoint(request.url.slice(this.baseUrl.length));
+      this.metrics?.requests.inc({ method: request.method, endpoint, status: statusClass(status) });
+      if (!request.longPoll) this.metrics?.requestSeconds.observe({ endpoint }, ms / 1000);
     }
   }
 
@@ -196,6 +209,12 @@ export class HttpTransport {
     if ("errcode" in body) throw refusal(name, { status, headers, body }, this.clock.now());
     return { status, headers: plainHeaders, body };
   }
+}
+
+/** As a label: `2xx` and so on; `429` by itself, because it asks for something else to be done; `none` without a reply. */
+function statusClass(status: number | null): string {
+  if (status === null) return "none";
+  return status === 429 ? "429" : `${Math.floor(status / 100)}xx`;
 }
 
 /** @returns null where the reply is longer than `maxBytes`; the rest of it is not read */

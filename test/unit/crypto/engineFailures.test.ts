@@ -8,6 +8,7 @@ import { ServerRefused, ServerUnreachable } from "../../../src/errors.ts";
 import { silentLogger, type LogFields } from "../../../src/logging.ts";
 import { isJsonObject, type JsonObject } from "../../../src/protocol/json.ts";
 import type { RoomId, UserId } from "../../../src/protocol/ids.ts";
+import { Vitals } from "../../../src/vitals.ts";
 import { targetOf } from "../../support/cryptoPeer.ts";
 import { keyServer, loneEngine, noChanges, type Answer } from "../../support/loneEngine.ts";
 
@@ -210,4 +211,28 @@ test("a room whose ID the library can't read is a failure to encrypt, not one of
   const target = targetOf("norm" as RoomId, ["@bot:example.org"]);
   const refused = { code: "SERVER_UNREACHABLE", doubtful: false, message: /^(?!.*norm)/ };
   await assert.rejects(engine.encrypt(target, "x.a", {}, new AbortController().signal), refused);
+});
+
+test("uploads of the bot's keys that fail are told, and that they work again", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_700_000_000_000 });
+  let works = false;
+  const answer: Answer = (_method, endpoint) => {
+    if (!endpoint.endsWith("/keys/upload")) return { device_keys: {}, failures: {} };
+    if (works) return { one_time_key_counts: { signed_curve25519: 50 } };
+    throw new ServerUnreachable("There is no server.", { doubtful: false });
+  };
+  const vitals = new Vitals();
+  const { engine } = await loneEngine(t, { homeserver: keyServer(answer), vitals });
+  const waitUntil = async (reached: () => boolean): Promise<void> => {
+    for (let turn = 0; turn < 20_000 && !reached(); turn += 1) {
+      t.mock.timers.tick(STEP_MS);
+      await nextTurn();
+    }
+    assert(reached());
+  };
+  await engine.start();
+  await waitUntil(() => vitals.facts().keyUploads.failures >= 3);
+  assert.equal(vitals.facts().keyUploads.trouble?.code, "SERVER_UNREACHABLE");
+  works = true;
+  await waitUntil(() => vitals.facts().keyUploads.failures === 0);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { describeEndpoint, endpointPath } from "../../../src/matrix/endpoint.ts";
+import { describeEndpoint, endpointNames, endpointPath, nameEndpoint } from "../../../src/matrix/endpoint.ts";
 
 const rooms = "/_matrix/client/v3/rooms";
 
@@ -51,5 +51,37 @@ describe("endpoints", () => {
       ["/_matrix/client/v3/x/%zz", "/_matrix/client/v3/x/{id}"],
     ] as const;
     for (const [endpoint, description] of cases) assert.equal(describeEndpoint(endpoint), description);
+  });
+});
+
+describe("endpoints of metrics", () => {
+  it("have names for what the bot asks for", () => {
+    const named: Readonly<Record<string, string>> = {
+      "/_matrix/client/versions": "versions",
+      "/_matrix/client/v3/sync": "sync",
+      "/_matrix/client/v3/account/whoami": "account/whoami",
+      [`${rooms}/!a%3Ab.org/send/m.room.encrypted/t1`]: "rooms/send",
+      [`${rooms}/!a%3Ab.org/receipt/m.delivery/%24e`]: "rooms/receipt",
+      [`${rooms}/!a%3Ab.org/joined_members`]: "rooms/joined_members",
+      [`${rooms}/!a%3Ab.org/state/m.room.name/`]: "rooms/state",
+      "/_matrix/client/v3/join/!a%3Ab.org?via=b.org": "join",
+      "/_matrix/client/v3/keys/upload": "keys/upload",
+      "/_matrix/client/unstable/org.matrix.msc3814/keys/query": "keys/query",
+      "/_matrix/client/v3/sendToDevice/m.room.encrypted/t1": "sendToDevice",
+      "/_matrix/client/v3/profile/@a%3Ab.org/key": "profile",
+      "/_matrix/client/v3/capabilities": "capabilities",
+      "/_matrix/client/v3/anything": "other",
+    };
+    for (const [endpoint, name] of Object.entries(named)) assert.equal(nameEndpoint(endpoint), name, endpoint);
+  });
+
+  it("are a closed set, whatever is asked for", () => {
+    const segment = fc.oneof(fc.constantFrom("rooms", "send", "keys", "state", "v3", "join", "profile"), fc.string());
+    fc.assert(
+      fc.property(fc.array(segment, { maxLength: 7 }), (segments) => {
+        const endpoint = ["/_matrix/client/v3", ...segments.map(encodeURIComponent)].join("/");
+        return endpointNames.includes(nameEndpoint(endpoint));
+      }),
+    );
   });
 });
