@@ -1,0 +1,53 @@
+/** Asks the bot that runs on a data directory, over its control socket: for the commands. */
+import { request } from "node:http";
+import { existsSync } from "node:fs";
+import { DataDirectoryRefused, ServerUnreachable } from "../errors.ts";
+import { SOCKET_FILE, withSocketPath } from "./socketPath.ts";
+
+export interface ControlReply {
+  readonly status: number;
+  readonly body: string;
+}
+
+const LONGEST_WAIT_MS = 30_000;
+
+/**
+ * @param directory the data directory
+ * @returns null where no bot listens there
+ * @throws DataDirectoryRefused the socket belongs to another user
+ * @throws ServerUnreachable the bot took the connection and does not answer
+ */
+export async function askBot(directory: string, method: "GET" | "POST", path: string): Promise<ControlReply | null> {
+  if (!existsSync(directory)) return null;
+  return await withSocketPath(directory, SOCKET_FILE, (socketPath) => ask(socketPath, method, path)).catch(
+    (error: unknown) => {
+      const code = error instanceof Error && "code" in error ? error.code : null;
+      if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTDIR" || code === "ENOTSOCK") return null;
+      if (code === "EACCES" || code === "EPERM")
+        throw new DataDirectoryRefused(
+          `The control socket in ${directory} belongs to another user. Run this command as the user that the bot runs as.`,
+          { cause: error },
+        );
+      throw new ServerUnreachable(
+        `The bot on ${directory} does not answer on its control socket. Its log says what it does; if it does nothing, stop it and start it again.`,
+        { doubtful: true, cause: error },
+      );
+    },
+  );
+}
+
+function ask(socketPath: string, method: string, path: string): Promise<ControlReply> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, method, path, timeout: LONGEST_WAIT_MS, agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () =>
+        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") }),
+      );
+    });
+    asked.on("timeout", () => asked.destroy(new Error("no answer in time")));
+    asked.on("error", reject);
+    asked.end();
+  });
+}

@@ -1,0 +1,28 @@
+/** Where the control socket is, and how it is named to the system where its path is longer than a socket's may be. */
+import { closeSync, existsSync, openSync } from "node:fs";
+import { join } from "node:path";
+
+export const SOCKET_FILE = "docket.sock";
+/** What every system takes, without the zero byte at the end: 107 on Linux, 103 elsewhere. */
+const LONGEST_PATH_BYTES = 103;
+/** On Linux: each open directory under a short name. */
+const OPEN_FILES = "/proc/self/fd";
+
+/**
+ * Runs `work` with a path to a socket in the directory that is short enough, where one can be had.
+ * @param directory exists
+ */
+export async function withSocketPath<T>(
+  directory: string,
+  name: string,
+  work: (path: string) => Promise<T>,
+): Promise<T> {
+  const path = join(directory, name);
+  if (Buffer.byteLength(path) <= LONGEST_PATH_BYTES || !existsSync(OPEN_FILES)) return await work(path);
+  const handle = openSync(directory, "r");
+  try {
+    return await work(`${OPEN_FILES}/${handle}/${name}`);
+  } finally {
+    closeSync(handle);
+  }
+}
