@@ -16,12 +16,17 @@ export interface Logger {
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
+/** A logger whose threshold can change while it runs. */
+export interface AdjustableLogger extends Logger {
+  setLevel(level: LogLevel): void;
+}
+
 /**
  * @param level lines below it are dropped
  * @param destination where lines go; one JSON object a line
  */
-export function createLogger(level: LogLevel, destination: DestinationStream): Logger {
-  return pino(
+export function createLogger(level: LogLevel, destination: DestinationStream): AdjustableLogger {
+  const lines = pino(
     {
       level,
       base: null,
@@ -30,6 +35,13 @@ export function createLogger(level: LogLevel, destination: DestinationStream): L
     },
     destination,
   );
+  return {
+    debug: (fields, message) => lines.debug(fields, message),
+    info: (fields, message) => lines.info(fields, message),
+    warn: (fields, message) => lines.warn(fields, message),
+    error: (fields, message) => lines.error(fields, message),
+    setLevel: (next) => void (lines.level = next),
+  };
 }
 
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };

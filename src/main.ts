@@ -58,8 +58,16 @@ async function main(): Promise<void> {
     }
     return stopping.signal;
   };
+  const onHangUp = (listener: () => void): void => void process.on("SIGHUP", listener);
 
-  const world: Omit<CommandContext, "stepKinds"> = { stdout, stderr, env: process.env, stopSignal, endNow: die };
+  const world: Omit<CommandContext, "stepKinds"> = {
+    stdout,
+    stderr,
+    env: process.env,
+    stopSignal,
+    onHangUp,
+    endNow: die,
+  };
   const code = await runProgram(process.argv.slice(2), world);
   // A pipe takes its time: what was written must be out before the process ends.
   const written = Promise.all([process.stdout, process.stderr].map((stream) => flushed(stream)));

@@ -19,6 +19,8 @@ export interface CommandContext {
    * one ends it at once), and so does the loss of standard output.
    */
   stopSignal(): AbortSignal;
+  /** For commands that run long: from this call on, SIGHUP calls the listener instead of ending the process. */
+  onHangUp(listener: () => void): void;
   /** Says what happened and ends the process at once, synchronously: nothing that runs goes on for even one more step. */
   endNow(error: Error): never;
 }
@@ -34,3 +36,13 @@ export type AddCommand = (program: Command, context: CommandContext, run: RunCom
 export type RunCommand = (work: () => Promise<CommandResult>) => Promise<void>;
 
 export const defaultConfigFile = "./config.yaml";
+
+const NO_BOT_RUNS = 2;
+
+/** For commands that ask the running bot. */
+export function noBotRuns(directory: string, configFile: string, { stderr }: CommandContext): CommandResult {
+  stderr.write(
+    `docket: no bot runs on ${directory}. Start it with: docket start --config ${configFile}. If it does run, --config names another one's file.\n`,
+  );
+  return NO_BOT_RUNS;
+}

@@ -1,10 +1,12 @@
 /** `docket start`: runs the bot until it is told to stop, or can't go on. */
 import type { Command } from "commander";
+import type { Bot } from "../bot.ts";
 import { systemClock } from "../clock.ts";
 import { loadConfig } from "../config/loadConfig.ts";
 import { prepareHandlers } from "../config/prepareHandlers.ts";
 import { ExitCode, formatProblem } from "../errors.ts";
 import { createRegistry } from "../handlers/registry.ts";
+import { supervise } from "../lifecycle.ts";
 import { createLogger } from "../logging.ts";
 import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
 
@@ -13,7 +15,8 @@ export function addStart(program: Command, context: CommandContext, run: RunComm
     .command("start")
     .summary("run the bot")
     .description(
-      "Runs the bot until SIGTERM or SIGINT; a second signal ends it at once. Logs JSON lines to standard output. " +
+      "Runs the bot until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP rereads the configuration, like `docket reload`. " +
+        "Logs JSON lines to standard output. " +
         "A homeserver that does not answer is waited for; a token that is refused ends the process with exit code 77.",
     )
     .option(
@@ -26,25 +29,37 @@ export function addStart(program: Command, context: CommandContext, run: RunComm
 
 /** @throws what ended the bot, after it was stopped as cleanly as it still could be */
 async function start(configFile: string, context: CommandContext): Promise<CommandResult> {
-  const config = await loadConfig(configFile, context);
-  const registry = createRegistry(await prepareHandlers(config, context.stepKinds));
-  const log = createLogger(config.log, context.stdout);
-  for (const warning of config.warnings)
+  const readRules = async () => {
+    const config = await loadConfig(configFile, context);
+    return { config, registry: createRegistry(await prepareHandlers(config, context.stepKinds)) };
+  };
+  const rules = await readRules();
+  const log = createLogger(rules.config.log, context.stdout);
+  for (const warning of rules.config.warnings)
     log.warn({ problem: formatProblem(warning) }, "the configuration deserves a second look");
 
-  // Loaded only here: the crypto library and the SDK take a second that no other command needs.
-  const { createBot } = await import("../bot.ts");
   const signal = context.stopSignal();
   const ended = Promise.withResolvers<void>();
-  const bot = createBot(
-    { config, registry },
-    {
-      clock: systemClock,
-      log,
-      onFailure: ended.reject,
-      onFatal: (error) => context.endNow(error),
-    },
+  // A signal that comes while the rest is loaded is not lost.
+  const made = Promise.withResolvers<Bot>();
+  context.onHangUp(
+    () =>
+      void supervise(
+        made.promise.then((bot) => bot.reload()),
+        ended.reject,
+      ),
   );
+  // Loaded only here: the crypto library and the SDK take a second that no other command needs.
+  const { createBot } = await import("../bot.ts");
+  const bot = createBot(rules, {
+    clock: systemClock,
+    log,
+    onFailure: ended.reject,
+    onFatal: (error) => context.endNow(error),
+    readRules,
+    setLogLevel: (level) => log.setLevel(level),
+  });
+  made.resolve(bot);
   signal.addEventListener("abort", () => ended.resolve(), { once: true });
   if (signal.aborted) ended.resolve();
   try {

@@ -14,6 +14,7 @@ import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Decision } from "../protocol/decision.ts";
 import type { EventId } from "../protocol/ids.ts";
+import type { Vitals } from "../vitals.ts";
 import type { Judge } from "./judge.ts";
 import { openEvent, type OpenedEvent } from "./openEvent.ts";
 import type { Recordable, Recorder } from "./recorder.ts";
@@ -28,6 +29,7 @@ export interface DecryptorPorts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly vitals: Vitals;
   readonly onFailure: (error: unknown) => void;
   /** How long a parked event waits for its key, in milliseconds, and how many may wait. */
   readonly parking: { readonly waitMs: () => number; readonly max: number };
@@ -43,6 +45,7 @@ const KEY_MAY_HELP: ReadonlySet<UndecryptableReason> = new Set([
   "withheld",
   "untrusted",
 ]);
+const SENDERS_FAULT: ReadonlySet<UndecryptableReason> = new Set(["malformed", "unsupported_algorithm"]);
 const GIVE_UP_EVERY_MS = 10_000;
 const GIVE_UP_BATCH = 1_000;
 
@@ -76,7 +79,11 @@ export class Decryptor extends WorkLoop {
 
   private async open(entries: readonly InboxEntry[]): Promise<readonly Recordable[]> {
     const opened: { entry: InboxEntry; opened: OpenedEvent | Undecryptable }[] = [];
-    for (const entry of entries) opened.push({ entry, opened: await openEvent(entry.event, this.ports.engine) });
+    for (const entry of entries) {
+      const event = { entry, opened: await openEvent(entry.event, this.ports.engine) };
+      this.tell(event);
+      opened.push(event);
+    }
     const encrypted = opened.flatMap((event) =>
       event.opened.kind === "clear" && event.opened.encryptedAs !== null
         ? [{ ...event, place: event.opened.encryptedAs }]
@@ -96,6 +103,16 @@ export class Decryptor extends WorkLoop {
       const first = firstOf.get(eventId) ?? eventId;
       return { ...event, replayOf: first === eventId ? null : first };
     });
+  }
+
+  /** Whether the bot can still decrypt what others send. What nobody could decrypt says nothing about that. */
+  private tell({ entry: { event }, opened }: { entry: InboxEntry; opened: OpenedEvent | Undecryptable }): void {
+    if (event.sender === this.ports.engine.identity.userId) return;
+    if (opened.kind === "clear") {
+      if (opened.encryptedAs !== null) this.ports.vitals.decrypted();
+    } else if (!SENDERS_FAULT.has(opened.reason)) {
+      this.ports.vitals.notDecrypted(event.event_id, opened.reason);
+    }
   }
 
   private decide({ entry, opened, replayOf }: Recordable): Route {
@@ -131,12 +148,13 @@ export class Decryptor extends WorkLoop {
   }
 
   private park(entry: InboxEntry, { reason, sessionId }: Undecryptable): Route {
-    this.ports.metrics.parked.inc({ reason });
+    this.ports.metrics.decryptionFailures.inc({ reason });
     // Without a session there is no key to wait for; what was redacted has no text to wait for.
     if (entry.redacted) return this.settle(entry, "no_answer", "redacted", null, []);
     if (sessionId === null || !KEY_MAY_HELP.has(reason))
       return this.settle(entry, "no_answer", "undecryptable", null, []);
     const { room_id: roomId, event_id: eventId } = entry.event;
+    this.ports.metrics.parked.inc({ reason });
     this.ports.log.info({ roomId, eventId, reason }, "parked: it can't be decrypted yet");
     return { kind: "park", sessionId, reason };
   }

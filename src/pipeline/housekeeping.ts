@@ -1,16 +1,21 @@
-/** What has to be done now and then: bodies and rows whose time is over go, and the disk is looked at before it is full, or gone. */
+/**
+ * What has to be done now and then: bodies and rows whose time is over go, the disk is looked at before it is full, or gone,
+ * and written to, whether or not there is anything to write.
+ */
 import type { Clock } from "../clock.ts";
 import type { Database } from "../journal/database.ts";
 import { requireFreeSpace } from "../journal/diskSpace.ts";
 import type { Inbox } from "../journal/inbox.ts";
 import type { Outbox } from "../journal/outbox.ts";
 import { WorkLoop } from "../lifecycle.ts";
+import type { Vitals } from "../vitals.ts";
 
 export interface HousekeepingPorts {
   readonly inbox: Inbox;
   readonly outbox: Outbox;
   readonly clock: Clock;
   readonly database: Database;
+  readonly vitals: Vitals;
   readonly freeDiskBytes: number;
   /** How long settled rows keep their bodies, in milliseconds. */
   readonly settledRowsMs: number;
@@ -18,6 +23,8 @@ export interface HousekeepingPorts {
 }
 
 const EVERY_MS = 5_000;
+/** Between two probes while there is much to clean: each waits for the disk. */
+const PROBE_PAUSE_MS = 1_000;
 /** The inbox keeps event IDs this much longer than bodies, and answers stay with them. */
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Rows in one transaction: small enough that the pipeline does not notice. */
@@ -25,6 +32,7 @@ const BATCH = 500;
 
 export class Housekeeping extends WorkLoop {
   private readonly ports: HousekeepingPorts;
+  private probedAt = 0;
 
   constructor(ports: HousekeepingPorts) {
     super(ports.onFailure);
@@ -32,10 +40,15 @@ export class Housekeeping extends WorkLoop {
   }
 
   protected async work(): Promise<boolean> {
-    const { database, inbox, outbox, clock, freeDiskBytes, settledRowsMs } = this.ports;
+    const { database, inbox, outbox, clock, vitals, freeDiskBytes, settledRowsMs } = this.ports;
     const { directory } = database;
     database.requireInPlace();
-    requireFreeSpace(directory, freeDiskBytes);
+    const free = requireFreeSpace(directory, freeDiskBytes);
+    if (Math.abs(clock.now() - this.probedAt) >= PROBE_PAUSE_MS) {
+      this.probedAt = clock.now();
+      database.probe(this.probedAt);
+      vitals.wrote(clock.now(), free);
+    }
     const before = clock.now() - settledRowsMs;
     const cleaned = (await inbox.clean(before, BATCH)) + (await outbox.clean(before - DAY_MS, BATCH));
     // Between two batches others may work.

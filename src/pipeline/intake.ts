@@ -73,6 +73,7 @@ export class Intake implements SyncReceiver {
     const { gaps } = await this.engine.receive(crypto, ({ newSessions, held }) =>
       this.inbox.accept({ since, nextBatch, receivedAt, heldWrites: held, newSessions, rooms, invites, malformed }),
     );
+    this.metrics.oneTimeKeys.set(crypto.oneTimeKeyCounts["signed_curve25519"] ?? 0);
     for (const event of malformed) {
       this.metrics.malformedEvents.inc();
       this.log.warn({ roomId: event.roomId, problem: event.problem }, "an event that is none was set aside");

@@ -11,12 +11,14 @@ import type { RoomStates, RoomView } from "../journal/roomStates.ts";
 import type { Homeserver, OutgoingEvent } from "../matrix/homeserver.ts";
 import { isFinalRefusal, pauseAfter } from "../matrix/retries.ts";
 import { lastMomentToStart } from "../protocol/decision.ts";
+import type { Vitals } from "../vitals.ts";
 import { OutboxLoop, type LaneLimits, type OutboxLoopPorts, type Pause } from "./outboxLoop.ts";
 
 export interface SenderPorts extends OutboxLoopPorts {
   readonly rooms: RoomStates;
   readonly engine: CryptoEngine;
   readonly homeserver: Homeserver;
+  readonly vitals: Vitals;
   /** No attempt starts later than this before the end of the lifetime, in milliseconds. */
   readonly sendMarginMs: () => number;
 }
@@ -74,7 +76,9 @@ export class Sender extends OutboxLoop<SenderPorts> {
       if (clock.now() > lastMoment) return dropped("expired");
       sending = true;
       if (this.yields) this.noteNotice();
-      return { kind: "sent", eventId: await homeserver.send(event, entry.txnId, signal) };
+      const eventId = await homeserver.send(event, entry.txnId, signal);
+      this.ports.vitals.sent();
+      return { kind: "sent", eventId };
     } catch (error) {
       return this.outcomeOf(error, entry, { expired: lifetime.signal.aborted, sending });
     } finally {
@@ -121,6 +125,7 @@ export class Sender extends OutboxLoop<SenderPorts> {
     const { clock, log } = this.ports;
     if (error instanceof StoreFailed || error instanceof CryptoPanicked) throw error;
     if (error instanceof ServerRefused && error.tokenRefused) throw error;
+    if (!(error instanceof Cancelled) || at.expired) this.ports.vitals.sendFailed(clock.now(), error);
     if (error instanceof Cancelled) {
       return at.expired ? { kind: "dropped", reason: "expired", doubtful: entry.doubtful || at.sending } : null;
     }

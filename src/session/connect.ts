@@ -1,7 +1,7 @@
 /** Finds out who we are: asks the homeserver until it answers, and holds the answer to the configuration. */
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
-import { ConfigError, ServerRefused, ServerUnreachable } from "../errors.ts";
+import { ConfigError, type DocketError, ServerRefused, ServerUnreachable } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver, ServerVersions } from "../matrix/homeserver.ts";
 import type { DeviceId, UserId } from "../protocol/ids.ts";
@@ -22,9 +22,17 @@ const LONGEST_PAUSE_MS = 30_000;
  */
 export async function connect(
   config: Pick<Config, "file" | "account" | "homeserver">,
-  ports: { homeserver: Homeserver; clock: Clock; log: Logger; signal: AbortSignal; patience: "retry" | "once" },
+  ports: {
+    homeserver: Homeserver;
+    clock: Clock;
+    log: Logger;
+    signal: AbortSignal;
+    patience: "retry" | "once";
+    /** Told of each failure that is waited out. */
+    onWait?: (error: DocketError) => void;
+  },
 ): Promise<Connection> {
-  const { homeserver, clock, log, signal, patience } = ports;
+  const { homeserver, clock, log, signal, patience, onWait } = ports;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
       const versions = await homeserver.versions(signal);
@@ -41,6 +49,7 @@ export async function connect(
         { code: error.code, waitMs, problem: error.message },
         "the homeserver does not answer yet; trying again",
       );
+      onWait?.(error);
       await clock.sleep(waitMs, signal);
     }
   }

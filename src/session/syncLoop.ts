@@ -10,6 +10,7 @@ import type { Homeserver } from "../matrix/homeserver.ts";
 import { pauseAfter } from "../matrix/retries.ts";
 import type { SyncToken } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
+import type { Vitals } from "../vitals.ts";
 
 export interface SyncReceiver {
   /** The token of the last response that is on disk. */
@@ -28,6 +29,7 @@ export interface SyncLoopPorts {
   readonly receiver: SyncReceiver;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly vitals: Vitals;
   /** The server offers MSC4222. */
   readonly stateAfter: boolean;
   /** Told once, of the error that ended the loop. */
@@ -64,7 +66,7 @@ export class SyncLoop extends WorkLoop {
 
   /** One sync. @returns false for a pause: after a failure, or where there was no news and no wait */
   protected async work(): Promise<boolean> {
-    const { homeserver, receiver, stateAfter, clock, log } = this.ports;
+    const { homeserver, receiver, stateAfter, clock, log, vitals } = this.ports;
     await receiver.ready(this.signal);
     if (this.signal.aborted) return false;
     const since = receiver.position();
@@ -76,6 +78,7 @@ export class SyncLoop extends WorkLoop {
       this.noteFailure(error);
       return false;
     }
+    vitals.synced(clock.now());
     if (this.failures > 0) log.info({ failures: this.failures }, "syncing again");
     this.failures = 0;
     this.timeoutMs = LONG_POLL_MS;
@@ -94,7 +97,10 @@ export class SyncLoop extends WorkLoop {
     const retryable = error instanceof ServerUnreachable || (error instanceof ServerRefused && !error.tokenRefused);
     if (!retryable) throw error;
     this.failures += 1;
+    // A long poll would tell only after its end that all is well again.
+    this.timeoutMs = 0;
     this.pauseMs = pauseAfter(error, this.failures, PACE);
+    this.ports.vitals.syncFailed(this.ports.clock.now(), error);
     this.ports.log.warn(
       { code: error.code, failures: this.failures, waitMs: this.pauseMs, problem: error.message },
       "the sync failed; trying again",

@@ -109,6 +109,12 @@ export class BotProcess {
     return this.line((line) => line.msg === "Docket is running", "it was running");
   }
 
+  /** Where health and metrics are served. */
+  async operationsUrl(): Promise<string> {
+    const { port } = await this.line((line) => line.msg === "operations are served", "operations were served");
+    return `http://127.0.0.1:${String(port)}`;
+  }
+
   /** Resolves with how the process ended, whoever ended it. */
   ended(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
     return this.exited;

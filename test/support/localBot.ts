@@ -64,6 +64,8 @@ export async function startLocalBot(
       onFatal: (error) => {
         throw error;
       },
+      readRules: async () => rules,
+      setLogLevel: () => undefined,
     });
     t.after(() => bot.stop());
     await bot.start();

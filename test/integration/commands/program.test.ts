@@ -90,6 +90,7 @@ test("a command that throws does not throw out of the program", async () => {
     stderr: sink,
     env: {},
     stopSignal: () => new AbortController().signal,
+    onHangUp: () => undefined,
     endNow: () => {
       throw new Error("not called");
     },

@@ -1,22 +1,11 @@
 /** `docket record` beside a bot that runs. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
-import { promisify } from "node:util";
 import { writeConfig } from "../../support/botProcess.ts";
 import { startConversation } from "../../support/conversation.ts";
+import { docket } from "../../support/docketCommand.ts";
 import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
-
-const main = join(import.meta.dirname, "..", "..", "..", "src", "main.ts");
-
-async function docket(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  try {
-    return { code: 0, ...(await promisify(execFile)(process.execPath, [main, ...args])) };
-  } catch (error) {
-    return error as { code: number; stdout: string; stderr: string };
-  }
-}
 
 test("the record is read while the bot runs: listed, by room, limited, as JSON, and one event whole", async (t) => {
   const { alice, room, directory } = await startConversation(t);

@@ -9,6 +9,7 @@ import { Metrics } from "../../../src/metrics.ts";
 import { Pause } from "../../../src/pipeline/outboxLoop.ts";
 import { Sender, type SenderPorts } from "../../../src/pipeline/sender.ts";
 import type { EventId, RoomId, TxnId } from "../../../src/protocol/ids.ts";
+import { Vitals } from "../../../src/vitals.ts";
 import { batch, openJournal, update } from "../../support/journal.ts";
 
 const roomId = (place: number): RoomId => `!room${place}:example.org` as RoomId;
@@ -41,6 +42,7 @@ function makeSender(
       clock,
       log: silentLogger,
       metrics: new Metrics(),
+      vitals: new Vitals(),
       onFailure: (error) => assert.fail(String(error)),
       drainMs: 0,
       sendMarginMs: () => 0,
