@@ -1,12 +1,20 @@
-/** The documents are true to the code: the lists of docs/errors.md and docs/architecture.md both ways, and every link and command shown. */
+/** The documents are true to the code: the lists of docs/errors.md, docs/architecture.md and docs/operations.md both ways, and every link and command shown. */
 import assert from "node:assert/strict";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, test } from "node:test";
 import * as errors from "../../src/errors.ts";
+import type { Database } from "../../src/journal/database.ts";
+import { Depths } from "../../src/journal/depths.ts";
 import { migrations } from "../../src/journal/migrations/index.ts";
+import { silentLogger } from "../../src/logging.ts";
+import { Metrics } from "../../src/metrics.ts";
+import { createApp } from "../../src/ops/app.ts";
+import { registerGauges } from "../../src/ops/gauges.ts";
+import { checkNames } from "../../src/ops/healthChecks.ts";
 import { noAnswerReasons } from "../../src/protocol/decision.ts";
 import { reasonCodes } from "../../src/protocol/responses.ts";
+import { Vitals } from "../../src/vitals.ts";
 
 const root = join(import.meta.dirname, "../..");
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
@@ -172,6 +180,43 @@ describe("docs/architecture.md", () => {
     assert.deepEqual(
       listed,
       order.filter((room) => folders.has(room)),
+    );
+  });
+});
+
+describe("docs/operations.md", () => {
+  const operationsDoc = read("docs/operations.md");
+
+  test("lists the metrics, each with its type and labels", async () => {
+    const { registry } = new Metrics();
+    registerGauges(registry, {
+      depths: new Depths({} as Database),
+      vitals: new Vitals(),
+      report: () => assert.fail("nobody asks"),
+      roomKeys: () => 0,
+      version: "0",
+    });
+    // The labels are asked of the objects: a metric that nothing was counted in shows none.
+    const real = registry.getMetricsAsArray().map((metric) => {
+      const { name, type, labelNames } = metric as unknown as { name: string; type: string; labelNames: string[] };
+      return `${name} | ${type} | ${labelNames.toSorted().join(", ")}`;
+    });
+    const documented = rows(section(operationsDoc, "Metrics")).map(([name, type, labels]) =>
+      [name, type, (labels ?? "").replaceAll("`", "").split(", ").toSorted().join(", ")].join(" | "),
+    );
+    same(documented, real);
+  });
+
+  test("lists the checks of the health report, and the paths that are answered", async () => {
+    same(
+      firstCells(operationsDoc, "Health").filter((name) => !name.startsWith("GET")),
+      checkNames,
+    );
+    const app = createApp({ report: () => assert.fail(), metrics: async () => "", log: silentLogger }, null);
+    const told = await (await app.request("/what")).text();
+    same(
+      firstCells(operationsDoc, "Health").filter((name) => name.startsWith("GET")),
+      told.match(/GET \/\w+/g) ?? [],
     );
   });
 });
