@@ -557,4 +557,59 @@ export const faults: readonly Fault[] = [
       name: "of many notices a few are sent, and the rest a minute later: answers need what the account may send",
     },
   },
+  {
+    name: "ready-while-nothing-is-written",
+    breaks: "the bot is not ready while it can't write",
+    file: "src/ops/healthChecks.ts",
+    find: "if (now - lastWriteAt > WRITE_TOO_OLD_MS)",
+    replace: "if (now < lastWriteAt)",
+    test: {
+      file: "test/unit/ops/healthChecks.test.ts",
+      name: "writing: a probe that has not come for half a minute is noticed",
+    },
+  },
+  {
+    name: "ready-while-stopping",
+    breaks: "a bot that stops is not ready",
+    file: "src/ops/readiness.ts",
+    find: 'if (phase === "stopping") return "The bot is stopping.";',
+    replace: 'if (phase === "stopping") return null;',
+    test: {
+      file: "test/unit/ops/readiness.test.ts",
+      name: "a bot that starts is not ready though all its checks are well, and one that stops is not either",
+    },
+  },
+  {
+    name: "broken-file-takes-the-handlers-away",
+    breaks: "a configuration with mistakes changes nothing in a bot that runs",
+    file: "src/config/prepareHandlers.ts",
+    find: "if (problems.length > 0) throw new ConfigError(problems);",
+    replace: "if (problems.length > 0) return [];",
+    test: {
+      file: "test/integration/reload.test.ts",
+      name: "a handler that can't be prepared any more is refused, and the one that runs stays",
+    },
+  },
+  {
+    name: "any-token-will-do",
+    breaks: "health and metrics are for those who have the token",
+    file: "src/ops/app.ts",
+    find: "return timingSafeEqual(digest(given), digest(token.reveal()));",
+    replace: 'return given !== "" && timingSafeEqual(digest(given), digest(given));',
+    test: {
+      file: "test/unit/ops/app.test.ts",
+      name: "where there is a token, nothing is answered without it, not even what there is",
+    },
+  },
+  {
+    name: "control-for-everybody",
+    breaks: "only the owner of the data directory's files can control the bot",
+    file: "src/ops/controlSocket.ts",
+    find: 'chmodSync(join(nursery, "s"), 0o600);',
+    replace: 'chmodSync(join(nursery, "s"), 0o666);',
+    test: {
+      file: "test/unit/ops/controlSocket.test.ts",
+      name: "nobody else can connect at any moment of its making, whatever the process's umask",
+    },
+  },
 ];
