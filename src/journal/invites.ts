@@ -96,6 +96,14 @@ export class Invites {
     });
   }
 
+  /** What waits, for whatever reason, is judged anew: the policy may have changed. */
+  reconsider(): void {
+    this.database.transaction(() => {
+      this.database.prepare("UPDATE invites SET not_before = 0 WHERE state = 'pending'").run();
+    });
+    this.announce();
+  }
+
   /** To be called after a commit that added some. */
   announce(): void {
     this.nudge.nudge();

@@ -67,15 +67,17 @@ const LONGEST_DRAIN_MS = 2_000;
 
 /** @param rules those that count now */
 export function createStages(foundation: Foundation, rules: () => Rules, ports: StagePorts): Stages {
-  const { database, engine, versions, limits } = foundation;
+  const { database, engine, versions, rooms, invites, limits } = foundation;
   const { clock, log, vitals } = ports;
   const own = engine.identity;
   const support = receiptSupport(versions);
-  if (support === "none" && rules().config.receipts.rooms !== "none") {
-    const note = "no delivery receipts: the homeserver does not support them (MSC4089)";
+  const noteReceipts = (): void => {
+    const missed = support === "none" && rules().config.receipts.rooms !== "none";
+    const note = missed ? "no delivery receipts: the homeserver does not support them (MSC4089)" : null;
+    if (note !== null && vitals.noteOf("receipts") === null) log.info({}, note);
     vitals.note("receipts", note);
-    log.info({}, note);
-  }
+  };
+  noteReceipts();
   const base = { ...foundation, ...ports, own, ownUser: own.userId };
   const advertisement = new Advertisement({
     ...base,
@@ -129,5 +131,13 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
       }),
     ],
   ];
-  return { services, reconsider: () => advertisement.reconsider() };
+  return {
+    services,
+    reconsider: () => {
+      noteReceipts();
+      advertisement.reconsider();
+      invites.reconsider();
+      rooms.announce();
+    },
+  };
 }

@@ -151,3 +151,35 @@ test("a signal that comes while the bot still waits for its homeserver ends noth
   await running;
   assert.equal(await ask("org.example.alarm"), "success");
 });
+
+test("policies count at once after a reload: an invitation that waits is judged anew, and a notice is said where it was not", async (t) => {
+  const { server, account, alice, rewrite, reload, roomId, bot } = await start(t);
+  const invites = (keys: string): string => DEFAULT_YAML.replace("  notice: false\n", keys);
+  rewrite(invites("  notice: false\n  max_per_hour: 1\n"));
+  assert.equal((await reload()).code, 0);
+  const waiting = await alice.createRoom({ invite: [account.userId] });
+  const isWaiting = { roomId: waiting, msg: "invitation not accepted yet" };
+  await bot.line((line) => line["roomId"] === isWaiting.roomId && line.msg === isWaiting.msg, "the invitation waits");
+  rewrite(invites("  notice: This room is on the record.\n  max_per_hour: 2\n"));
+  assert.equal((await reload()).code, 0);
+  await alice.waitForJoin(waiting, account.userId);
+  for (const room of [roomId, waiting])
+    await alice.waitFor(
+      () =>
+        [...alice.events.values()].find((event) => event.roomId === room && event.content["msgtype"] === "m.notice"),
+      20_000,
+      "the notice",
+    );
+  assert.equal(server.membership(waiting, account.userId), "join");
+});
+
+test("the report says that receipts are not sent while the operator wants them and the homeserver does not take them", async (t) => {
+  const conversation = await startConversation(t, { server: { unstableFeatures: { "org.matrix.msc4089": false } } });
+  const { directory, server, account } = conversation;
+  const config = join(directory, "config.yaml");
+  const notes = async (): Promise<string> => (await docket("health", "--config", config)).stdout;
+  assert.match(await notes(), /note: no delivery receipts: the homeserver does not support them \(MSC4089\)/);
+  writeConfig({ homeserver: server.url, ...account, directory, yaml: `${DEFAULT_YAML}receipts: { rooms: none }\n` });
+  assert.equal((await docket("reload", "--config", config)).code, 0);
+  assert.doesNotMatch(await notes(), /receipts/);
+});
