@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { Sender } from "../../demo/sender/sender.ts";
 import { startDevServer } from "../../devserver/server.ts";
-import { BotProcess, DEFAULT_YAML } from "../support/botProcess.ts";
+import { BotProcess, DEFAULT_YAML, type BotOptions } from "../support/botProcess.ts";
 import {
   allRecordedOnce,
   noIndexTwice,
@@ -152,10 +152,10 @@ class Lives {
   /** Of the last whole start, in milliseconds. */
   startMs = 1_000;
   readonly directory: string;
-  private readonly options: ConstructorParameters<typeof BotProcess>[0];
+  private readonly options: BotOptions;
   private readonly bots: BotProcess[] = [];
 
-  constructor(t: TestContext, options: ConstructorParameters<typeof BotProcess>[0]) {
+  constructor(t: TestContext, options: BotOptions) {
     this.options = options;
     this.directory = options.directory;
     t.after(() => Promise.all(this.bots.map((bot) => bot.kill())));

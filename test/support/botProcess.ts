@@ -29,6 +29,14 @@ export interface BotOptions {
   readonly program?: string;
 }
 
+/** A command as it stands, with all of its environment. */
+export interface Launch {
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+}
+
 /** What the bot runs with where a test does not say otherwise. */
 export const DEFAULT_YAML = `
 invites:
@@ -46,21 +54,15 @@ export class BotProcess {
   private waiters: (() => void)[] = [];
   private readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 
-  constructor(options: BotOptions) {
-    const config = writeConfig(options);
-    const preload = options.preload === undefined ? [] : ["--import", options.preload];
-    const command = [process.execPath, ...preload, options.program ?? MAIN, "start", "--config", config];
-    const limited = [
-      "bash",
-      "-c",
-      `trap '' XFSZ; ulimit -f ${options.fileSizeLimitKiB}; exec "$@"`,
-      "bash",
-      ...command,
-    ];
-    const [program = "", ...args] = options.fileSizeLimitKiB === undefined ? command : limited;
+  /** @param start the bot of this work tree, or another program that logs like it */
+  constructor(start: BotOptions | Launch) {
+    const { command, uid, gid, env } = "command" in start ? start : launchOf(start);
+    const [program = "", ...args] = command;
     this.child = spawn(program, args, {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ...options.env },
+      env,
+      ...(uid === undefined ? {} : { uid }),
+      ...(gid === undefined ? {} : { gid }),
     });
     const { stdout, stderr } = this.child;
     if (stdout === null || stderr === null) throw new Error("the bot's output is not piped");
@@ -137,6 +139,17 @@ export class BotProcess {
     this.waiters = [];
     for (const waiter of waiters) waiter();
   }
+}
+
+function launchOf(options: BotOptions): Launch {
+  const config = writeConfig(options);
+  const preload = options.preload === undefined ? [] : ["--import", options.preload];
+  const command = [process.execPath, ...preload, options.program ?? MAIN, "start", "--config", config];
+  const limited = ["bash", "-c", `trap '' XFSZ; ulimit -f ${options.fileSizeLimitKiB}; exec "$@"`, "bash", ...command];
+  return {
+    command: options.fileSizeLimitKiB === undefined ? command : limited,
+    env: { ...process.env, ...options.env },
+  };
 }
 
 /** @returns the path of the configuration file that was written */
