@@ -129,7 +129,16 @@ describe("the package", () => {
 
   test("holds what it is made of, and nothing of the development", () => {
     const home = join(installed, "node_modules", "matrix-docket");
-    const expected = ["CHANGELOG.md", "LICENSE", "README.md", "config.sample.yaml", "dist", "package.json", "schemas"];
+    const expected = [
+      "CHANGELOG.md",
+      "LICENSE",
+      "README.md",
+      "config.sample.yaml",
+      "dist",
+      "package.json",
+      "packaging",
+      "schemas",
+    ];
     assert.deepEqual(
       readdirSync(home)
         .filter((name) => name !== "node_modules")
