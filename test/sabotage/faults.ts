@@ -15,6 +15,8 @@ export interface Fault {
 const inbox = "test/unit/journal/inbox.test.ts";
 const conversation = "test/integration/conversation.test.ts";
 const engineFailures = "test/unit/crypto/engineFailures.test.ts";
+const packaging = "test/unit/packaging.test.ts";
+const image = "test/integration/image.test.ts";
 const trouble = "test/integration/trouble.test.ts";
 const receipts = "test/integration/receipts.test.ts";
 const rooms = "test/integration/rooms.test.ts";
@@ -610,6 +612,65 @@ export const faults: readonly Fault[] = [
     test: {
       file: "test/unit/ops/controlSocket.test.ts",
       name: "nobody else can connect at any moment of its making, whatever the process's umask",
+    },
+  },
+  {
+    name: "image-as-root",
+    breaks: "the image runs the bot without rights",
+    file: "Dockerfile",
+    find: "USER 10001:10001",
+    replace: "USER root",
+    test: { file: packaging, name: "runs the bot under a number that is nobody's, never as root" },
+  },
+  {
+    name: "image-with-development",
+    breaks: "the image holds nothing of the development",
+    file: "Dockerfile",
+    find: "npm ci --omit=dev ",
+    replace: "npm ci ",
+    test: { file: image, name: "holds the packages that the bot needs, and none of the development" },
+  },
+  {
+    name: "image-with-sources",
+    breaks: "the image has nothing to compile",
+    file: "scripts/trimDependencies.ts",
+    find: '["binding.gyp", "deps", "src"]',
+    replace: '["binding.gyp", "src"]',
+    test: { file: image, name: "has no compiler, nothing to compile, and no package manager" },
+  },
+  {
+    name: "image-without-notices",
+    breaks: "the image carries the licence of everything in it",
+    file: "scripts/trimDependencies.ts",
+    find: "new Set(sources.flatMap(",
+    replace: "new Set([].flatMap(",
+    test: { file: image, name: "carries the licence of everything in it, that of the sources of its binary too" },
+  },
+  {
+    name: "data-not-the-bots",
+    breaks: "the image's bot can write its data directory",
+    file: "Dockerfile",
+    find: "RUN mkdir -m 0700 docket && chown 10001:10001 docket",
+    replace: "RUN mkdir -m 0755 docket",
+    test: { file: image, name: "lets the bot write its data directory, and nothing else" },
+  },
+  {
+    name: "token-to-the-builder",
+    breaks: "nothing private goes to the builder of the image",
+    file: ".dockerignore",
+    find: "!tsconfig.json",
+    replace: "!deployment/",
+    test: { file: packaging, name: "holds back whatever is private: data, tokens, configurations, history" },
+  },
+  {
+    name: "unit-restarts-mistakes",
+    breaks: "systemd does not start again what somebody has to mend first",
+    file: "packaging/systemd/docket.service",
+    find: "RestartPreventExitStatus=64 73 77 78",
+    replace: "RestartPreventExitStatus=64 73 77",
+    test: {
+      file: packaging,
+      name: "does not start again what somebody has to mend first: the codes of docs/errors.md",
     },
   },
 ];
