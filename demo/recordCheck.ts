@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import type { AskedEvent, Row } from "./wire.ts";
 
-const COMMAND_MS = 20_000;
+const COMMAND_MS = 60_000;
 
 /**
  * @param root the clone

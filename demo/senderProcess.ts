@@ -20,8 +20,9 @@ interface Sent {
 }
 
 /** The bot starts at the same time as this process; its join is the first thing that is waited for. */
-const JOIN_MS = 30_000;
-const ANSWER_MS = 10_000;
+const JOIN_MS = 60_000;
+/** As long as a request lives: later no answer may come. */
+const ANSWER_MS = 30_000;
 
 const say = (message: FromSender): void => {
   process.stdout.write(`${JSON.stringify(message)}\n`);

@@ -12,6 +12,9 @@ import { SenderCrypto } from "./senderCrypto.ts";
 import type { SenderRoom } from "./senderRoom.ts";
 import { type Probe, SyncFollower } from "./syncFollower.ts";
 
+/** Far more than a wait takes on a busy machine. */
+const PATIENCE_MS = 60_000;
+
 export interface SenderAccount {
   readonly baseUrl: string;
   readonly userId: string;
@@ -138,7 +141,7 @@ export class Sender {
       },
     });
     const roomId = String(answer["room_id"]);
-    await this.waitFor(() => this.membership(roomId, this.userId) === "join" || undefined, 10_000, "the new room");
+    await this.waitFor(() => this.membership(roomId, this.userId) === "join" || undefined, PATIENCE_MS, "the new room");
     return roomId;
   }
 
@@ -149,7 +152,11 @@ export class Sender {
   /** Joins and waits until the sync shows it. */
   async join(roomId: string): Promise<void> {
     await this.http.call("POST", `/_matrix/client/v3/join/${segment(roomId)}`, { body: {} });
-    await this.waitFor(() => this.membership(roomId, this.userId) === "join" || undefined, 10_000, "the joined room");
+    await this.waitFor(
+      () => this.membership(roomId, this.userId) === "join" || undefined,
+      PATIENCE_MS,
+      "the joined room",
+    );
   }
 
   membership(roomId: string, userId: string): string | null {
@@ -157,13 +164,13 @@ export class Sender {
   }
 
   /** Resolves when that user is joined to the room. */
-  async waitForJoin(roomId: string, userId: string, timeoutMs = 10_000): Promise<void> {
+  async waitForJoin(roomId: string, userId: string, timeoutMs = PATIENCE_MS): Promise<void> {
     const joined = (): true | undefined => this.membership(roomId, userId) === "join" || undefined;
     await this.waitFor(joined, timeoutMs, `${userId} to join the room`);
   }
 
   /** Resolves when a room key can be sent to that device: its keys are published. */
-  async waitForDevice(userId: string, deviceId: string, timeoutMs = 10_000): Promise<void> {
+  async waitForDevice(userId: string, deviceId: string, timeoutMs = PATIENCE_MS): Promise<void> {
     const known = async (): Promise<true | undefined> =>
       (await this.crypto.knowsDevice(userId, deviceId)) ? true : undefined;
     await this.waitFor(known, timeoutMs, `the keys of ${userId}'s device ${deviceId}`);
@@ -212,7 +219,7 @@ export class Sender {
   }
 
   /** Resolves with the first response to this event. @throws Error when none came in time */
-  async waitForResponse(eventId: string, timeoutMs = 10_000): Promise<StatusResponse> {
+  async waitForResponse(eventId: string, timeoutMs = PATIENCE_MS): Promise<StatusResponse> {
     return await this.waitFor(() => this.responsesTo(eventId)[0], timeoutMs, `a response to ${eventId}`);
   }
 
@@ -238,7 +245,7 @@ export class Sender {
   }
 
   /** Resolves with this event once the sync has shown it. */
-  async seen(eventId: string, timeoutMs = 10_000): Promise<SeenEvent> {
+  async seen(eventId: string, timeoutMs = PATIENCE_MS): Promise<SeenEvent> {
     return await this.waitFor(() => this.events.get(eventId), timeoutMs, `the event ${eventId}`);
   }
 

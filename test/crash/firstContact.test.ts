@@ -19,7 +19,7 @@ const MOST_POINTS = 200;
 
 test(
   "killed at any step of a first contact, the bot reads its event after the restart",
-  { timeout: 240_000 },
+  { timeout: 600_000 },
   async (t) => {
     const server = await startDevServer();
     t.after(() => server.stop());

@@ -7,7 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { scenario } from "../../demo/scenario.ts";
 import { DemoProcess, isRunning } from "../support/demoProcess.ts";
 
-const LONGEST_MS = 60_000;
+const LONGEST_MS = 120_000;
 const CAST = { senderDevice: "senderdemo", botDevice: "docketdemo", canary: "x" };
 
 describe("the demo", () => {

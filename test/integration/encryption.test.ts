@@ -201,7 +201,7 @@ test("when the start resolves the keys are up; a server that is down is asked ag
   });
   assert.equal(keysUploaded(server, bot.userId), 0);
   await server.resume();
-  await server.waitFor(() => keysUploaded(server, bot.userId) > 0, 20_000, "the bot's keys");
+  await server.waitFor(() => keysUploaded(server, bot.userId) > 0, 60_000, "the bot's keys");
 });
 
 test("used one-time keys are replaced after the sync that tells of them", async (t) => {
@@ -209,5 +209,5 @@ test("used one-time keys are replaced after the sync that tells of them", async 
   const before = keysUploaded(server, bot.userId);
   await alice.send(target, "m.room.message", { body: "claims a key" }, "t1");
   await bot.sync();
-  await server.waitFor(() => keysUploaded(server, bot.userId) > before, 10_000, "another upload of keys");
+  await server.waitFor(() => keysUploaded(server, bot.userId) > before, 60_000, "another upload of keys");
 });

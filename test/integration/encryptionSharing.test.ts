@@ -15,6 +15,7 @@ async function serverFor(t: TestContext): Promise<DevServer> {
   return server;
 }
 
+/** Sooner than a request that is not answered ends by itself. */
 function soon(): AbortSignal {
   return AbortSignal.timeout(20_000);
 }
@@ -68,7 +69,7 @@ test("300 parallel answers in a room that rotates its key after every message al
   const room = encryptedRoom(server, users, settings);
   const target = targetOf(room, users, settings);
   const encrypted = await Promise.all(
-    Array.from({ length: 300 }, (_, n) => bot.engine.encrypt(target, "x.answer", { n }, AbortSignal.timeout(60_000))),
+    Array.from({ length: 300 }, (_, n) => bot.engine.encrypt(target, "x.answer", { n }, AbortSignal.timeout(200_000))),
   );
   while ((await alice.sync()).newSessions.length > 0);
   const messages = new Set<string>();
@@ -92,7 +93,7 @@ test("parallel answers over the end of a session share no message index", async 
   const room = encryptedRoom(server, users);
   const target = targetOf(room, users);
   const encrypted = await Promise.all(
-    Array.from({ length: 210 }, (_, n) => bot.engine.encrypt(target, "x.answer", { n }, AbortSignal.timeout(60_000))),
+    Array.from({ length: 210 }, (_, n) => bot.engine.encrypt(target, "x.answer", { n }, AbortSignal.timeout(200_000))),
   );
   while ((await alice.sync()).newSessions.length > 0);
   const perSession = new Map<string, number[]>();
@@ -178,7 +179,7 @@ test("a late answer to a key query is used as soon as it is there", async (t) =>
     server
       .requests({ path: /keys\/query$/, userId: bot.userId, status: 200 })
       .filter((request) => JSON.stringify(request.body).includes(slow.userId));
-  await server.waitFor(() => queriesForSlow().length === 2, 10_000, "the query after the late answer");
+  await server.waitFor(() => queriesForSlow().length === 2, 60_000, "the query after the late answer");
   const next = await bot.engine.encrypt(targetOf(room, users), "x.a", { n: 2 }, soon());
   assert.deepEqual(next.withheldFrom, []);
   await slow.sync();
@@ -250,7 +251,7 @@ test("a share that was not confirmed before the end of the process comes back un
   const before = await CryptoPeer.open({ server, account, directory });
   await before.engine.start();
   const unconfirmed = assert.rejects(before.engine.encrypt(target, "x.a", { n: 1 }, soon()), Cancelled);
-  await server.waitFor(() => hanging.hits === 1, 10_000, "the share");
+  await server.waitFor(() => hanging.hits === 1, 60_000, "the share");
   await before.close();
   await unconfirmed;
 
@@ -277,7 +278,7 @@ test("while one room's share hangs, syncs are received, events decrypted, and ot
   const [slowRoom, otherRoom] = [encryptedRoom(server, users), encryptedRoom(server, users)];
   const hanging = server.fault({ path: "sendToDevice", userId: bot.userId, action: { kind: "hang" } });
   const slow = bot.engine.encrypt(targetOf(slowRoom, users), "x.a", { n: 1 }, soon());
-  await server.waitFor(() => hanging.hits === 1, 10_000, "the share");
+  await server.waitFor(() => hanging.hits === 1, 60_000, "the share");
 
   await alice.send(targetOf(otherRoom, users), "x.a", { n: 2 }, "t1");
   const { events } = await bot.sync();
@@ -299,7 +300,7 @@ test("an encryption that is aborted while it waits ends at once, and the next on
     const hanging = server.fault({ path, userId: bot.userId, action: { kind: "hang" } });
     const aborting = new AbortController();
     const waiting = assert.rejects(bot.engine.encrypt(targetOf(room, users), "x.a", {}, aborting.signal), Cancelled);
-    await server.waitFor(() => hanging.hits === 1, 10_000, path);
+    await server.waitFor(() => hanging.hits === 1, 60_000, path);
     aborting.abort();
     await waiting;
     hanging.release();
@@ -317,7 +318,7 @@ test("stopping ends what waits for the server and starts nothing new", async (t)
   const target = targetOf(encryptedRoom(server, users), users);
   const hanging = server.fault({ path: "keys/query", userId: bot.userId, action: { kind: "hang" } });
   const waiting = assert.rejects(bot.engine.encrypt(target, "x.a", {}, soon()), Cancelled);
-  await server.waitFor(() => hanging.hits === 1, 10_000, "the query");
+  await server.waitFor(() => hanging.hits === 1, 60_000, "the query");
   await bot.engine.stop();
   await waiting;
   await bot.engine.stop();

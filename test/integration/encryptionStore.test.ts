@@ -20,7 +20,7 @@ function soon(): AbortSignal {
 
 test(
   "when the store refuses its n-th write, for every n, no ciphertext comes out after it",
-  { timeout: 120_000 },
+  { timeout: 240_000 },
   async (t) => {
     const server = await serverFor(t);
     const alice = await CryptoPeer.start(t, { server, account: server.createAccount("alice") });

@@ -27,10 +27,10 @@ test("a broken Olm session is replaced after the sync that showed it", async (t)
   // Only devices that are known are mended: whose events were decrypted, theirs are asked for.
   const queries = () => server.requests({ path: /keys\/query$/, userId: bot.userId, status: 200 });
   const askedForAlice = () => queries().some((query) => JSON.stringify(query.body).includes(alice.userId));
-  await server.waitFor(askedForAlice, 10_000, "the sender's devices");
+  await server.waitFor(askedForAlice, 60_000, "the sender's devices");
 
   // An answer, so that the session is established on both sides.
-  await bot.engine.encrypt(target, "x.a", { n: 0 }, AbortSignal.timeout(10_000));
+  await bot.engine.encrypt(target, "x.a", { n: 0 }, AbortSignal.timeout(60_000));
   await alice.sync();
 
   // The library leaves sessions alone that are younger than an hour.
@@ -44,10 +44,10 @@ test("a broken Olm session is replaced after the sync that showed it", async (t)
   assert.equal(claims().length, 0);
   assert.deepEqual((await bot.sync()).newSessions, []);
 
-  await server.waitFor(() => claims().length === 1, 10_000, "a claim for the broken session");
+  await server.waitFor(() => claims().length === 1, 60_000, "a claim for the broken session");
   // The next key that the bot shares goes over a new session (type 0), and from then on so does what comes back.
   const before = server.requests().length;
-  await bot.engine.encrypt(target, "x.a", { n: 0 }, AbortSignal.timeout(10_000));
+  await bot.engine.encrypt(target, "x.a", { n: 0 }, AbortSignal.timeout(60_000));
   const [share] = server.requests({ path: /sendToDevice\/m\.room\.encrypted/, userId: bot.userId }, before);
   assert.match(JSON.stringify(share?.body), /"type":0/);
   await alice.sync();
@@ -93,7 +93,7 @@ test("a refused upload of keys is repeated, as late as the server asks", async (
   const bot = await CryptoPeer.start(t, { server, account: server.createAccount("bot") });
   assert.equal(refused.hits, 1);
   const uploads = () => server.requests({ path: /keys\/upload$/, userId: bot.userId });
-  await server.waitFor(() => uploads().some((upload) => upload.status === 200), 20_000, "the upload");
+  await server.waitFor(() => uploads().some((upload) => upload.status === 200), 60_000, "the upload");
   const [first, second] = uploads();
   assert.ok(first && second);
   assert.ok(second.startedAt - first.startedAt >= 1_450, "it waits as long as it was told to");

@@ -18,7 +18,7 @@ test("an answer whose encryption takes until after the last moment to start is n
   const keyShares = { path: /\/sendToDevice\//, userId: account.userId };
   const hanging = server.fault({ ...keyShares, action: { kind: "hang" } });
   const eventId = await ask(roomId, "quick", LIFETIME_MS);
-  await server.waitFor(() => hanging.hits === 1, 10_000, "the sharing of the key");
+  await server.waitFor(() => hanging.hits === 1, 60_000, "the sharing of the key");
   skippedMs = LIFETIME_MS;
   hanging.release();
   const outcome = await said(/^answer (sent|dropped)$/);

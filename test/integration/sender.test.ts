@@ -38,7 +38,7 @@ const readable = async (reader: Sender, eventId: string): Promise<SeenEvent> =>
       const event = reader.events.get(eventId);
       return event?.undecryptable === null ? event : undefined;
     },
-    5000,
+    60_000,
     `${eventId} in the clear`,
   );
 

@@ -86,7 +86,7 @@ export class BotProcess {
    * @returns the first log line that matches, past or future
    * @throws Error the process ended, or `timeoutMs` is over, before there was one
    */
-  async line(matches: (line: LogLine) => boolean, what: string, timeoutMs = 20_000): Promise<LogLine> {
+  async line(matches: (line: LogLine) => boolean, what: string, timeoutMs = 60_000): Promise<LogLine> {
     const end = Date.now() + timeoutMs;
     for (;;) {
       const found = this.lines.find(matches);

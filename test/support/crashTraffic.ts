@@ -14,7 +14,7 @@ import type { CrashRandom } from "./crashRandom.ts";
 const LIFETIME_MS = 60 * 60_000;
 /** With as many answers this is still less than the bot's timeline limit of 100. */
 const MOST_UNANSWERED = 15;
-const ROOM_MS = 30_000;
+const ROOM_MS = 60_000;
 /** Between two requests, at most. */
 const PAUSE_MS = 100;
 

@@ -112,7 +112,7 @@ export class CryptoPeer {
   async sync(commit?: Commit): Promise<Synced> {
     const filter = { room: { timeline: { limit: 100 } } };
     const request = { since: this.since, filter, timeoutMs: 0, stateAfter: false };
-    const response = await this.client.sync(request, AbortSignal.timeout(10_000));
+    const response = await this.client.sync(request, AbortSignal.timeout(60_000));
     if (!isJsonObject(response)) throw new Error("the sync response is not an object");
     const newSessions = await this.engine.receive(cryptoChanges(response), async (received) => {
       if (commit !== undefined) await commit(received);
@@ -125,7 +125,7 @@ export class CryptoPeer {
 
   /** Encrypts for the room and sends. @returns the event ID */
   async send(target: EncryptionTarget, type: string, content: JsonObject, txnId: string): Promise<EventId> {
-    const signal = AbortSignal.timeout(20_000);
+    const signal = AbortSignal.timeout(60_000);
     const encrypted = await this.engine.encrypt(target, type, content, signal);
     const event = { roomId: target.roomId, type: "m.room.encrypted", content: encrypted.content };
     return await this.client.send(event, txnId as TxnId, signal);

@@ -49,7 +49,7 @@ export async function receiveIntoJournal(peer: CryptoPeer, point: () => void = (
   const inbox = journalOf(peer);
   const since = inbox.position();
   const request = { since, filter: {}, timeoutMs: 0, stateAfter: false };
-  const read = readSyncResponse(await peer.client.sync(request, AbortSignal.timeout(10_000)), peer.userId);
+  const read = readSyncResponse(await peer.client.sync(request, AbortSignal.timeout(60_000)), peer.userId);
   if (!read.ok) throw new Error(read.problem);
   const { nextBatch, crypto, rooms, invites, malformed } = read.contents;
   point();

@@ -89,7 +89,7 @@ describe("keys and to-device messages of the development homeserver", () => {
     const hanging = alice.call("POST", "/v3/keys/query", query);
     await server.waitFor(
       () => server.requests({ userId: alice.userId, path: /keys\/query/, outcome: "open" })[0],
-      5000,
+      60_000,
       "the query to hang",
     );
     server.setKeyQueries(far.userId, "answers");

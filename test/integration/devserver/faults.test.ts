@@ -72,7 +72,7 @@ describe("faults that a test plans on the development homeserver", () => {
   test("a request that hangs has no effect until it is released", async () => {
     const fault = server.fault({ path: /\/send\//, action: { kind: "hang" } });
     const hanging = put("hang");
-    await server.waitFor(() => fault.hits === 1, 5000, "the fault to meet the request");
+    await server.waitFor(() => fault.hits === 1, 60_000, "the fault to meet the request");
     assert.equal(accepted("hang"), 0);
     fault.release();
     assert.equal((await hanging).status, 200);
@@ -82,7 +82,7 @@ describe("faults that a test plans on the development homeserver", () => {
   test("a request that hangs after its effect has sent the event; one that is given up before never does", async () => {
     server.fault({ path: /\/send\//, action: { kind: "hang", after: true } });
     const late = put("hang-after");
-    await server.waitFor(() => accepted("hang-after") === 1, 5000, "the effect");
+    await server.waitFor(() => accepted("hang-after") === 1, 60_000, "the effect");
     server.clearFaults();
     assert.equal((await late).status, 200);
 
@@ -90,10 +90,10 @@ describe("faults that a test plans on the development homeserver", () => {
     const leaving = new AbortController();
     const left = alice.request("PUT", `/v3/rooms/${roomId}/send/m.room.message/left`, {}, leaving.signal);
     const path = /\/left$/;
-    await server.waitFor(() => server.requests({ path, outcome: "open" })[0], 5000, "the request");
+    await server.waitFor(() => server.requests({ path, outcome: "open" })[0], 60_000, "the request");
     leaving.abort();
     await assert.rejects(left);
-    await server.waitFor(() => server.requests({ path, outcome: "aborted" })[0], 5000, "the server to notice");
+    await server.waitFor(() => server.requests({ path, outcome: "aborted" })[0], 60_000, "the server to notice");
     server.clearFaults();
     await put();
     assert.equal(accepted("left"), 0);
@@ -172,7 +172,7 @@ describe("faults that a test plans on the development homeserver", () => {
   test("a test's own words can be the next answer to /sync, even to one that waits", async () => {
     const since = String((await bob.sync())["next_batch"]);
     const waiting = bob.sync(since, { timeout: "60000" });
-    await server.waitFor(() => server.requests({ userId: bob.userId, outcome: "open" })[0], 5000, "the poll");
+    await server.waitFor(() => server.requests({ userId: bob.userId, outcome: "open" })[0], 60_000, "the poll");
     server.answerNextSync(bob.userId, '{"next_batch":"odd","rooms":[]}');
     assert.deepEqual(await waiting, { next_batch: "odd", rooms: [] });
     assert.equal(typeof (await bob.sync(since))["next_batch"], "string");
@@ -205,7 +205,7 @@ describe("faults that a test plans on the development homeserver", () => {
   test("a paused server refuses connections, and goes on with the same state and address", async () => {
     const since = String((await bob.sync())["next_batch"]);
     const waiting = bob.sync(since, { timeout: "60000" });
-    await server.waitFor(() => server.requests({ userId: bob.userId, outcome: "open" })[0], 5000, "the poll");
+    await server.waitFor(() => server.requests({ userId: bob.userId, outcome: "open" })[0], 60_000, "the poll");
     const url = server.url;
     await server.pause();
     await assert.rejects(waiting);
@@ -218,7 +218,7 @@ describe("faults that a test plans on the development homeserver", () => {
 
   test("cutting the connections ends a long poll at once", async () => {
     const waiting = bob.sync(String((await bob.sync())["next_batch"]), { timeout: "60000" });
-    await server.waitFor(() => server.requests({ userId: bob.userId, outcome: "open" })[0], 5000, "the poll");
+    await server.waitFor(() => server.requests({ userId: bob.userId, outcome: "open" })[0], 60_000, "the poll");
     server.cutConnections();
     await assert.rejects(waiting);
   });
@@ -243,7 +243,7 @@ describe("faults that a test plans on the development homeserver", () => {
 
       const hang = await admin("faults", { path: "/send/", action: { kind: "hang" } });
       const hanging = put("http-hang");
-      await server.waitFor(() => server.requests({ path: /http-hang/, outcome: "open" })[0], 5000, "the request");
+      await server.waitFor(() => server.requests({ path: /http-hang/, outcome: "open" })[0], 60_000, "the request");
       await admin("faults/release", { id: hang["id"] ?? null });
       assert.equal((await hanging).status, 200);
     });

@@ -219,7 +219,7 @@ describe("syncing with the development homeserver", () => {
     const roomId = room();
     const since = String((await bob.sync())["next_batch"]);
     const waiting = bob.sync(since, { timeout: "60000" });
-    await server.waitFor(() => server.requests({ userId: bob.userId, outcome: "open" })[0], 5000, "the poll");
+    await server.waitFor(() => server.requests({ userId: bob.userId, outcome: "open" })[0], 60_000, "the poll");
     const [sent] = say(roomId, 1);
     assert.deepEqual(ids(timeline(await waiting, roomId)), [sent]);
   });

@@ -98,6 +98,6 @@ function transportFor(t: TestContext, baseUrl: string): { transport: HttpTranspo
   } as const;
   return {
     transport,
-    request: { ...target, signal: never, timeoutMs: 10_000, maxReplyBytes: 1_000_000, longPoll: false },
+    request: { ...target, signal: never, timeoutMs: 60_000, maxReplyBytes: 1_000_000, longPoll: false },
   };
 }

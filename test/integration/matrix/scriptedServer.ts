@@ -54,8 +54,8 @@ export async function scriptedServer(t: TestContext, ...answers: readonly Answer
     await new Promise((resolve) => server.close(resolve));
   });
   const until = async (reached: () => boolean): Promise<void> => {
-    for (const giveUpAt = Date.now() + 10_000; !reached(); await wait(2)) {
-      if (Date.now() > giveUpAt) throw new Error("the server waited 10 s for something that did not happen");
+    for (const giveUpAt = Date.now() + 60_000; !reached(); await wait(2)) {
+      if (Date.now() > giveUpAt) throw new Error("the server waited a minute for something that did not happen");
     }
   };
   const { port } = server.address() as AddressInfo;

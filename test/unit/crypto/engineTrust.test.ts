@@ -107,7 +107,7 @@ for (const [signed, level] of [
     assert.ok(early.kind === "decrypted");
     // To answer, the engine asks for the devices.
     const target = { roomId: ROOM, settings: {}, historyVisibility: "shared", recipients: [ALICE as UserId] };
-    await engine.encrypt(target, "x.a", {}, AbortSignal.timeout(5_000));
+    await engine.encrypt(target, "x.a", {}, AbortSignal.timeout(60_000));
     const second = await engine.decrypt(asEvent(ROOM, ALICE as UserId, await send(2), "$second"));
     assert.ok(second.kind === "decrypted");
     assert.deepEqual(second.trust, { deviceId: "ALICE", level });

@@ -37,7 +37,7 @@ test("whatever is done to the store, it answers like IndexedDB and holds the sam
         await durable.close();
       }
     }),
-    { numRuns: 60, timeout: 10_000 },
+    { numRuns: 60, timeout: 60_000 },
   );
   // A script that never gets past its preconditions would prove nothing.
   for (const answer of [
