@@ -25,7 +25,7 @@ const manifest = JSON.parse(read("package.json")) as {
 /** How long a stop may take at most before anything is lost: what the sample configuration gives to work under way, and the drain. */
 function longestStopSeconds(): number {
   const grace = /^ {2}shutdown_grace: (\d+)s/m.exec(read("config.sample.yaml"))?.[1];
-  const drain = /^const LONGEST_DRAIN_MS = (\d)_000;/m.exec(read("src/bot.ts"))?.[1];
+  const drain = /^const LONGEST_DRAIN_MS = (\d)_000;/m.exec(read("src/pipeline/stages.ts"))?.[1];
   assert.ok(grace !== undefined && drain !== undefined);
   return Number(grace) + Number(drain);
 }
