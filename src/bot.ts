@@ -75,6 +75,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     },
     vitals,
     log,
+    onFailure,
   });
   let keyStore: KeyStore | null = null;
   const stopping = new AbortController();

@@ -152,3 +152,12 @@ export class Cancelled extends DocketError {
   readonly code = "CANCELLED";
   readonly retryable = false;
 }
+
+/** Whether nothing can go on after this error, whatever it was that failed: the disk, the crypto library, or the access token. */
+export function endsTheBot(error: unknown): boolean {
+  return (
+    error instanceof StoreFailed ||
+    error instanceof CryptoPanicked ||
+    (error instanceof ServerRefused && error.tokenRefused)
+  );
+}

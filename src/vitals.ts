@@ -53,14 +53,13 @@ export class Vitals {
   /**
    * Says for people what is off, by choice or by the homeserver, although the bot is well: one sentence, or null when it is over.
    * @param key whose note it is: each part has its own, and a second one takes the place of the first
+   * @returns whether that is news
    */
-  note(key: string, text: string | null): void {
+  note(key: string, text: string | null): boolean {
+    const before = this.noted.get(key) ?? null;
     if (text === null) this.noted.delete(key);
     else this.noted.set(key, text);
-  }
-
-  noteOf(key: string): string | null {
-    return this.noted.get(key) ?? null;
+    return text !== before;
   }
 
   /** In the order of their keys. */

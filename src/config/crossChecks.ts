@@ -1,7 +1,7 @@
 /** Rules between values, checked on whatever could be read, so that they show beside other mistakes. */
 import type { ConfigProblem } from "../errors.ts";
-import type { LocatedYaml, YamlValue } from "./locatedYaml.ts";
-import { isCapabilityRequest } from "../protocol/capabilities.ts";
+import { valueAt as at, type LocatedYaml, type YamlValue } from "./locatedYaml.ts";
+import { contentPath, isCapabilityRequest } from "../protocol/capabilities.ts";
 import { parseListenAddress } from "./leaves.ts";
 import { formatDuration, parseDuration } from "./units.ts";
 import { formatPath, showText, type YamlPath } from "./yamlPath.ts";
@@ -130,9 +130,12 @@ export function crossCheck(
   return { problems, warnings };
 }
 
-/** The same for the same requirements, in whatever order. */
+/** The same for the same requirements, in whatever order and spelling. */
 function requirements(match: YamlValue | undefined): string {
-  const each = list(match).map((entry) => JSON.stringify([at(entry, "key") ?? null, at(entry, "value") ?? null]));
+  const each = list(match).map((entry) => {
+    const key = at(entry, "key");
+    return JSON.stringify([typeof key === "string" ? contentPath(key) : null, at(entry, "value") ?? null]);
+  });
   return [...new Set(each)].sort().join("\n");
 }
 
@@ -148,15 +151,6 @@ function whatIsUnusual(type: string): string | null {
   if (!type.includes(".") && !type.includes("*"))
     return "has no dot in it; event types usually look like com.example.report";
   return null;
-}
-
-function at(value: YamlValue | undefined, ...path: string[]): YamlValue | undefined {
-  let current = value;
-  for (const part of path) {
-    if (typeof current !== "object" || current === null || Array.isArray(current)) return undefined;
-    current = current[part];
-  }
-  return current;
 }
 
 function list(value: YamlValue | undefined): readonly YamlValue[] {

@@ -5,7 +5,7 @@
 import { dirname, resolve } from "node:path";
 import { readFileFromDisk, readText } from "./configFiles.ts";
 import { LARGEST_FILE_BYTES, loadConfig, type LoadOptions } from "./loadConfig.ts";
-import { readYaml, type YamlValue } from "./locatedYaml.ts";
+import { readYaml, valueAt } from "./locatedYaml.ts";
 import { resolveReferences } from "./references.ts";
 import { DEFAULT_DATA_DIRECTORY } from "./schema.ts";
 import { pathKey } from "./yamlPath.ts";
@@ -28,7 +28,7 @@ export async function dataDirectoryOf(file: string, options: LoadOptions): Promi
       env: options.env,
       readFile,
     });
-    const named = valueOf(valueOf(value, "data"), "directory");
+    const named = valueAt(value, "data", "directory");
     const isCertain =
       named === undefined ? document.problems.length === 0 : !missingPaths.has(pathKey(["data", "directory"]));
     const directory = named === undefined ? DEFAULT_DATA_DIRECTORY : named;
@@ -37,8 +37,4 @@ export async function dataDirectoryOf(file: string, options: LoadOptions): Promi
   }
   const { data } = await loadConfig(file, options);
   return data.directory;
-}
-
-function valueOf(value: YamlValue | undefined, key: string): YamlValue | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? value[key] : undefined;
 }

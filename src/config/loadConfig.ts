@@ -9,7 +9,7 @@ import type { Config } from "./config.ts";
 import { readFileFromDisk, readText, type FileReader } from "./configFiles.ts";
 import { crossCheck } from "./crossChecks.ts";
 import { knownKeys } from "./knownKeys.ts";
-import { readYaml, type LocatedYaml, type YamlValue } from "./locatedYaml.ts";
+import { readYaml, valueAt, type LocatedYaml, type YamlValue } from "./locatedYaml.ts";
 import { prepareStep } from "./prepareHandlers.ts";
 import { resolveReferences, type ResolvedReferences } from "./references.ts";
 import { configJsonSchema, configSchema } from "./schema.ts";
@@ -84,9 +84,9 @@ async function stepProblems(
 ): Promise<ConfigProblem[]> {
   const problems: ConfigProblem[] = [];
   const schema = stepSchema(stepKinds);
-  const handlers = valueOf(value, "handlers");
+  const handlers = valueAt(value, "handlers");
   for (const [handler, entry] of (Array.isArray(handlers) ? handlers : []).entries()) {
-    const steps = valueOf(entry, "steps");
+    const steps = valueAt(entry, "steps");
     for (const [index, raw] of (Array.isArray(steps) ? steps : []).entries()) {
       const parsed = schema.safeParse(raw);
       if (!parsed.success || document.isLost(["handlers", handler, "steps", index])) continue;
@@ -98,17 +98,13 @@ async function stepProblems(
   return problems;
 }
 
-function valueOf(value: YamlValue | undefined, key: string): YamlValue | undefined {
-  return isMapping(value) ? value[key] : undefined;
-}
-
 /** In the order of the file, each once, none with a secret in it. */
 function tidy(
   problems: readonly ConfigProblem[],
   { secrets, value }: ResolvedReferences,
   file: string,
 ): ConfigProblem[] {
-  const token = valueOf(valueOf(value, "account"), "token");
+  const token = valueAt(value, "account", "token");
   const hidden = [...secrets, typeof token === "string" ? token : ""].filter((secret) => secret.length >= 6);
   const clean = (text: string): string => hidden.reduce((shown, secret) => shown.replaceAll(secret, "[secret]"), text);
   const byPlace = new Map<string, ConfigProblem>();

@@ -7,6 +7,16 @@ import type { ConfigProblem } from "../errors.ts";
 import { formatPath, pathKey, type YamlPath } from "./yamlPath.ts";
 import { parseYaml, type ParsedYaml, type Place } from "./yamlSyntax.ts";
 
+/** What stands at a path of keys; undefined where nothing does. */
+export function valueAt(value: YamlValue | undefined, ...path: readonly string[]): YamlValue | undefined {
+  let current = value;
+  for (const key of path) {
+    if (typeof current !== "object" || current === null || Array.isArray(current)) return undefined;
+    current = current[key];
+  }
+  return current;
+}
+
 export type YamlValue = null | boolean | number | bigint | string | YamlValue[] | { [key: string]: YamlValue };
 
 export interface LocatedYaml {

@@ -17,19 +17,23 @@ export function placedAroundJoin(
   wasIn: boolean,
   ownUser: UserId,
 ): readonly PlacedEvent[] {
-  // Our join is not in it: then it is older than all of it.
-  let isIn = wasIn || !timeline.some((event) => isOwnJoin(event, ownUser));
+  let isIn = wasInAtFirst(timeline, wasIn, ownUser);
   return timeline.map((event) => {
     if (event.type === "m.room.member" && event.state_key === ownUser) isIn = event.content["membership"] === "join";
     return { event, beforeJoin: membershipAt(event) ?? !isIn };
   });
 }
 
-/** A change of our display name is a member event too, and says "join" before and after. */
-function isOwnJoin({ type, state_key, content, unsigned }: RawEvent, ownUser: UserId): boolean {
-  const before = unsigned?.["prev_content"];
-  const wasJoined = isJsonObject(before) && before["membership"] === "join";
-  return type === "m.room.member" && state_key === ownUser && content["membership"] === "join" && !wasJoined;
+/** Whether we were in the room when the timeline begins: it may begin behind a cut, and long after what was known before. */
+function wasInAtFirst(timeline: readonly RawEvent[], wasIn: boolean, ownUser: UserId): boolean {
+  const first = timeline.find(({ type, state_key }) => type === "m.room.member" && state_key === ownUser);
+  // No change of ours is in it: our join is older than all of it.
+  if (first === undefined) return true;
+  // A change of our display name is a member event too, and says "join" before and after.
+  const before = first.unsigned?.["prev_content"];
+  if (isJsonObject(before)) return before["membership"] === "join";
+  const { membership } = first.content;
+  return membership === "join" ? wasIn : membership === "leave" || membership === "ban";
 }
 
 /** MSC4115 (specification v1.11): our membership at the time of the event, as the server says it; null where it does not. */

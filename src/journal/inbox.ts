@@ -150,7 +150,8 @@ export class Inbox {
     });
     if (ready) this.readied.nudge();
     if (again) this.arrived.nudge();
-    if (routes.some(({ route }) => route.kind !== "park" && route.drafts.length > 0)) this.outbox.announce();
+    const drafts = routes.flatMap(({ route }) => (route.kind === "park" ? [] : route.drafts));
+    this.outbox.announce(drafts.map(({ lane }) => lane));
   }
 
   /**
@@ -203,7 +204,7 @@ export class Inbox {
       if (!this.settleRow(entry, "ready", decision, null, drafts, now))
         throw new LeaseLost(`${entry.event.event_id} is settled already`);
     });
-    if (drafts.length > 0) this.outbox.announce();
+    this.outbox.announce(drafts.map(({ lane }) => lane));
     this.readied.nudge();
   }
 

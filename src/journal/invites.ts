@@ -13,9 +13,12 @@ export interface InviteJob extends Invite {
 
 export type InviteOutcome =
   | { readonly kind: "joined" }
-  | { readonly kind: "ignored" | "failed"; readonly reason: string }
+  /** `declined`: the inviter was told. */
+  | { readonly kind: "ignored" | "failed"; readonly reason: string; readonly declined?: boolean }
   /** `counts`: as one of the tries after which it is given up. */
   | { readonly kind: "retry"; readonly notBefore: EpochMs; readonly counts: boolean };
+
+const HOUR_MS = 3_600_000;
 
 interface InviteRow {
   room_id: RoomId;
@@ -42,7 +45,7 @@ export class Invites {
       .prepare(
         `INSERT INTO invites (room_id, inviter, join_rule, state, received_at, not_before, attempts) VALUES (?, ?, ?, 'pending', ?, 0, 0)
          ON CONFLICT (room_id) DO UPDATE SET inviter = excluded.inviter, join_rule = excluded.join_rule, state = 'pending',
-           reason = NULL, received_at = excluded.received_at, not_before = 0, attempts = 0`,
+           reason = NULL, received_at = excluded.received_at, not_before = 0, attempts = 0, arrived = 0`,
       )
       .run(invite.roomId, invite.inviter, invite.joinRule, receivedAt);
   }
@@ -50,21 +53,25 @@ export class Invites {
   /** The invitation is gone: we are in the room, or it was taken back. Call inside the journal's transaction. */
   close(roomId: RoomId, membership: "join" | "leave", at: EpochMs): void {
     const joined = membership === "join";
-    this.database
-      .prepare(
-        "UPDATE invites SET state = ?, joined_at = coalesce(?, joined_at) WHERE room_id = ? AND state = 'pending'",
-      )
-      .run(joined ? "joined" : "withdrawn", joined ? at : null, roomId);
+    const { changes } = this.database
+      .prepare("UPDATE invites SET state = ? WHERE room_id = ? AND state = 'pending'")
+      .run(joined ? "joined" : "withdrawn", roomId);
+    if (joined && changes > 0) this.countAccepted(at);
+    // We are out again before anything was seen of the room.
+    if (!joined)
+      this.database
+        .prepare("UPDATE invites SET arrived = 1 WHERE room_id = ? AND state = 'joined' AND arrived = 0")
+        .run(roomId);
   }
 
-  /** When invitations were accepted, newest first, of those after a moment. @param most at most so many */
+  /** When invitations were accepted, newest first, of those after a moment, an hour ago at most. @param most at most so many */
   acceptedSince(moment: EpochMs, most: number): readonly EpochMs[] {
     return this.database
-      .prepare<{ joined_at: number }>(
-        "SELECT joined_at FROM invites WHERE joined_at > ? ORDER BY joined_at DESC LIMIT ?",
+      .prepare<{ accepted_at: number }>(
+        "SELECT accepted_at FROM accepted_invites WHERE accepted_at > ? ORDER BY accepted_at DESC LIMIT ?",
       )
       .all(moment, most)
-      .map((row) => row.joined_at);
+      .map((row) => row.accepted_at);
   }
 
   /** Rooms that we are in, and those that we have just joined and that no sync has shown yet. */
@@ -72,28 +79,33 @@ export class Invites {
     const row = this.database
       .prepare<{ n: number }>(
         `SELECT count(*) AS n FROM (SELECT room_id FROM rooms WHERE membership = 'join'
-           UNION SELECT room_id FROM invites WHERE state = 'joined' AND room_id NOT IN (SELECT room_id FROM rooms))`,
+           UNION SELECT room_id FROM invites WHERE state = 'joined' AND arrived = 0)`,
       )
       .get();
     return row?.n ?? 0;
   }
 
-  /** Rooms that we are in by an invitation that did not show their join rule, which is known now. */
-  unseenJoinRules(): readonly { roomId: RoomId; joinRule: string }[] {
+  /** Rooms that we are in by an invitation, as they are now, and that nobody has looked at since. */
+  arrivals(): readonly { roomId: RoomId; joinRule: string }[] {
     return this.database
       .prepare<{ room_id: RoomId; join_rule: string }>(
         `SELECT room_id, rooms.join_rule AS join_rule FROM invites JOIN rooms USING (room_id)
-         WHERE invites.state = 'joined' AND invites.join_rule IS NULL AND rooms.membership = 'join'`,
+         WHERE invites.state = 'joined' AND invites.arrived = 0 AND rooms.membership = 'join'`,
       )
       .all()
       .map((row) => ({ roomId: row.room_id, joinRule: row.join_rule }));
   }
 
-  /** The join rule that an invitation did not show is known, and was acted upon. */
-  seeJoinRule(roomId: RoomId, joinRule: string): void {
+  /** What a sync has shown of the room was acted upon. */
+  arrive(roomId: RoomId): void {
     this.database.transaction(() => {
-      this.database.prepare("UPDATE invites SET join_rule = ? WHERE room_id = ?").run(joinRule, roomId);
+      this.database.prepare("UPDATE invites SET arrived = 1 WHERE room_id = ? AND state = 'joined'").run(roomId);
     });
+  }
+
+  private countAccepted(at: EpochMs): void {
+    this.database.prepare("DELETE FROM accepted_invites WHERE accepted_at <= ?").run(at - HOUR_MS);
+    this.database.prepare("INSERT INTO accepted_invites (accepted_at) VALUES (?)").run(at);
   }
 
   /** What waits, for whatever reason, is judged anew: the policy may have changed. */
@@ -143,17 +155,10 @@ export class Invites {
           .prepare(`UPDATE invites SET attempts = attempts + ?, not_before = ? WHERE ${same}`)
           .run(Number(outcome.counts), outcome.notBefore, job.roomId, job.receivedAt);
       } else {
-        this.database
-          .prepare(
-            `UPDATE invites SET attempts = attempts + 1, state = ?, reason = ?, joined_at = coalesce(?, joined_at) WHERE ${same}`,
-          )
-          .run(
-            outcome.kind,
-            outcome.kind === "joined" ? null : outcome.reason,
-            outcome.kind === "joined" ? this.clock.now() : null,
-            job.roomId,
-            job.receivedAt,
-          );
+        const { changes } = this.database
+          .prepare(`UPDATE invites SET attempts = attempts + 1, state = ?, reason = ? WHERE ${same}`)
+          .run(outcome.kind, outcome.kind === "joined" ? null : outcome.reason, job.roomId, job.receivedAt);
+        if (outcome.kind === "joined" && changes > 0) this.countAccepted(this.clock.now());
       }
     });
   }

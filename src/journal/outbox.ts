@@ -40,7 +40,7 @@ export interface OutboxEntry extends Draft {
   readonly receivedAt: EpochMs;
 }
 
-export type DropReason = "expired" | "refused" | "not_in_room" | "too_large";
+export type DropReason = "expired" | "refused" | "not_in_room" | "too_large" | "too_many_waiting";
 
 export type SendOutcome =
   /** `eventId`: null for a receipt, which is no event. */
@@ -64,6 +64,11 @@ interface OutboxRow {
   doubtful: number;
   cause_received_at: number;
 }
+
+const SELECT_ROW = `
+  SELECT id, cause_event_id, purpose, lane, room_id, type, content, must_encrypt, txn_id, expires_at, attempts, doubtful,
+    coalesce((SELECT received_at FROM inbox WHERE inbox.event_id = cause_event_id), queued_at) AS cause_received_at
+  FROM outbox`;
 
 export class Outbox {
   private readonly database: Database;
@@ -109,11 +114,12 @@ export class Outbox {
   enqueue(drafts: readonly Draft[]): void {
     if (drafts.length === 0) return;
     this.database.transaction(() => this.insert(drafts, this.clock.now()));
-    this.announce();
+    this.announce(drafts.map(({ lane }) => lane));
   }
 
-  announce(): void {
-    for (const nudge of Object.values(this.nudges)) nudge.nudge();
+  /** There may be something to do in these lanes. */
+  announce(lanes: Iterable<Lane>): void {
+    for (const lane of new Set(lanes)) this.nudges[lane].nudge();
   }
 
   /** Resolves when there may be something to send in this lane, or after `maxWaitMs` milliseconds. */
@@ -148,11 +154,51 @@ export class Outbox {
         return free <= 0 ? [] : this.dueIn(lane, roomId, free, now);
       });
       due.sort((a, b) => a.expires_at - b.expires_at || a.id - b.id);
-      const taken = due.slice(0, want.max);
-      const lease = this.database.prepare("UPDATE outbox SET lease_until = ? WHERE id = ?");
-      for (const row of taken) lease.run(now + want.leaseMs, row.id);
-      return taken.map(toEntry);
+      return this.leased(due.slice(0, want.max), now + want.leaseMs);
     });
+  }
+
+  /**
+   * Pending entries of a lane whose time has come, the longest due first, whatever their room; leased. The cost does not grow with
+   * what waits: for lanes in which the rooms need no fairness.
+   */
+  async claimDue(lane: Lane, want: { max: number; leaseMs: number }): Promise<readonly OutboxEntry[]> {
+    const now = this.clock.now();
+    return this.database.transaction(() => {
+      const due = this.database
+        .prepare<OutboxRow>(
+          `${SELECT_ROW} WHERE state = 'pending' AND lease_until = 0 AND lane = ? AND not_before <= ? ORDER BY not_before LIMIT ?`,
+        )
+        .all(lane, now, want.max);
+      return this.leased(due, now + want.leaseMs);
+    });
+  }
+
+  /**
+   * Gives up the oldest entries of a lane where more than `keep` wait.
+   * @param max how many at most, in one transaction
+   * @returns how many
+   */
+  async dropOldest(lane: Lane, keep: number, max: number): Promise<number> {
+    const waiting = "SELECT id FROM outbox WHERE state = 'pending' AND lane = ?";
+    const over = this.database.prepare(`${waiting} LIMIT 1 OFFSET ?`).get(lane, keep) !== undefined;
+    if (!over) return 0;
+    const reason: DropReason = "too_many_waiting";
+    return this.database.transaction(
+      () =>
+        this.database
+          .prepare(
+            `UPDATE outbox SET state = 'dropped', reason = ?, finished_at = ?, content = NULL
+             WHERE id IN (SELECT id FROM (${waiting} AND lease_until = 0 ORDER BY id DESC LIMIT -1 OFFSET ?) ORDER BY id LIMIT ?)`,
+          )
+          .run(reason, this.clock.now(), lane, keep, max).changes,
+    );
+  }
+
+  private leased(rows: readonly OutboxRow[], until: EpochMs): readonly OutboxEntry[] {
+    const lease = this.database.prepare("UPDATE outbox SET lease_until = ? WHERE id = ?");
+    for (const row of rows) lease.run(until, row.id);
+    return rows.map(toEntry);
   }
 
   /** When the next entry that nobody sends may be tried; null where none waits. */
@@ -183,9 +229,7 @@ export class Outbox {
   private dueIn(lane: Lane, roomId: RoomId, max: number, now: EpochMs): readonly OutboxRow[] {
     return this.database
       .prepare<OutboxRow>(
-        `SELECT id, cause_event_id, purpose, lane, room_id, type, content, must_encrypt, txn_id, expires_at, attempts, doubtful,
-           coalesce((SELECT received_at FROM inbox WHERE inbox.event_id = cause_event_id), queued_at) AS cause_received_at
-         FROM outbox WHERE state = 'pending' AND lane = ? AND room_id = ? AND not_before <= ? AND lease_until < ?
+        `${SELECT_ROW} WHERE state = 'pending' AND lane = ? AND room_id = ? AND not_before <= ? AND lease_until < ?
          ORDER BY expires_at, id LIMIT ?`,
       )
       .all(lane, roomId, now, now, max);

@@ -9,17 +9,19 @@ export interface ControlReply {
   readonly body: string;
 }
 
+/** Of the paths that commands ask for: done, not ready, refused. Anything else is a failure, told in one line. */
+const ANSWERS: ReadonlySet<number> = new Set([200, 422, 503]);
 const LONGEST_WAIT_MS = 30_000;
 
 /**
  * @param directory the data directory
  * @returns null where no bot listens there
  * @throws DataDirectoryRefused the socket belongs to another user
- * @throws ServerUnreachable the bot took the connection and does not answer
+ * @throws ServerUnreachable the bot took the connection and does not answer, or failed at it
  */
 export async function askBot(directory: string, method: "GET" | "POST", path: string): Promise<ControlReply | null> {
   if (!existsSync(directory)) return null;
-  return await withSocketPath(directory, SOCKET_FILE, (socketPath) => ask(socketPath, method, path)).catch(
+  const reply = await withSocketPath(directory, SOCKET_FILE, (socketPath) => ask(socketPath, method, path)).catch(
     (error: unknown) => {
       const code = error instanceof Error && "code" in error ? error.code : null;
       if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTDIR" || code === "ENOTSOCK") return null;
@@ -32,6 +34,13 @@ export async function askBot(directory: string, method: "GET" | "POST", path: st
         `The bot on ${directory} does not answer on its control socket. Its log says what it does; if it does nothing, stop it and start it again.`,
         { doubtful: true, cause: error },
       );
+    },
+  );
+  if (reply === null || ANSWERS.has(reply.status)) return reply;
+  throw new ServerUnreachable(
+    `The bot on ${directory} could not answer. It says: ${reply.body.split("\n", 1)[0] ?? ""}`,
+    {
+      doubtful: true,
     },
   );
 }

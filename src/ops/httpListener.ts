@@ -37,7 +37,8 @@ export class HttpListener {
     this.server = createServer(limits, (request, response) => {
       void supervise(listener(request, response), failed);
     });
-    this.server.on("error", failed);
+    // What keeps it from listening is its caller's to say.
+    this.server.once("listening", () => this.server.on("error", failed));
     this.server.timeout = SILENCE_MS;
     this.server.maxConnections = MOST_CONNECTIONS;
   }

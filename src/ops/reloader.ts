@@ -22,6 +22,8 @@ export interface ReloaderPorts<Rules extends { readonly config: Config }> {
   readonly apply: (rules: Rules) => void;
   readonly vitals: Vitals;
   readonly log: Logger;
+  /** Told of what the bot can't go on after. */
+  readonly onFailure: (error: unknown) => void;
 }
 
 export class Reloader<Rules extends { readonly config: Config }> {
@@ -37,12 +39,12 @@ export class Reloader<Rules extends { readonly config: Config }> {
   /** Waits for the one before. Never rejects. */
   reload(): Promise<ReloadOutcome> {
     const next = this.last.then(() => this.once());
-    this.last = next;
+    this.last = next.catch(() => undefined);
     return next;
   }
 
   private async once(): Promise<ReloadOutcome> {
-    const { started, read, apply, vitals, log } = this.ports;
+    const { started, read, apply, vitals, log, onFailure } = this.ports;
     let rules: Rules;
     try {
       rules = await read();
@@ -52,7 +54,13 @@ export class Reloader<Rules extends { readonly config: Config }> {
     const changes = configChanges(started.config, this.current.config, rules.config);
     const { warnings } = rules.config;
     this.current = rules;
-    apply(rules);
+    try {
+      apply(rules);
+    } catch (error) {
+      // The rules count already; what could not act on them is not known to be whole.
+      onFailure(error);
+      return this.refuse(error);
+    }
     for (const warning of warnings)
       log.warn({ problem: formatProblem(warning) }, "the configuration deserves a second look");
     log.info({ changed: changes.live }, "the configuration was reloaded");

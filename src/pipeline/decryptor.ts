@@ -105,9 +105,10 @@ export class Decryptor extends WorkLoop {
     });
   }
 
-  /** Whether the bot can still decrypt what others send. What nobody could decrypt says nothing about that. */
-  private tell({ entry: { event }, opened }: { entry: InboxEntry; opened: OpenedEvent | Undecryptable }): void {
-    if (event.sender === this.ports.engine.identity.userId) return;
+  /** Whether the bot can still decrypt what others send. What nobody could decrypt, or was not for the bot yet, says nothing about that. */
+  private tell({ entry, opened }: { entry: InboxEntry; opened: OpenedEvent | Undecryptable }): void {
+    const { event, beforeJoin } = entry;
+    if (event.sender === this.ports.engine.identity.userId || beforeJoin) return;
     if (opened.kind === "clear") {
       if (opened.encryptedAs !== null) this.ports.vitals.decrypted();
     } else if (!SENDERS_FAULT.has(opened.reason)) {

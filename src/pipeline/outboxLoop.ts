@@ -22,9 +22,10 @@ export interface OutboxLoopPorts {
 
 export interface LaneLimits {
   readonly lane: Lane;
-  /** Attempts at once, and of those in one room: a room whose members' servers are slow must not hold up the others. */
+  /** Attempts at once. */
   readonly inFlight: number;
-  readonly inFlightPerRoom: number;
+  /** Of those in one room: one whose members' servers are slow must not hold up the others. Null where no room can. */
+  readonly inFlightPerRoom: number | null;
 }
 
 /**
@@ -71,14 +72,16 @@ export abstract class OutboxLoop<Ports extends OutboxLoopPorts> extends WorkLoop
 
   protected async work(): Promise<boolean> {
     const { lane, inFlight, inFlightPerRoom: perRoom } = this.limits;
-    const max = inFlight - this.inFlight.size;
-    if (max <= 0 || this.isHeldBack()) return false;
+    const want = { max: inFlight - this.inFlight.size, leaseMs: LEASE_MS };
+    if (want.max <= 0 || this.isHeldBack()) return false;
+    const { outbox } = this.ports;
     const busy = [...this.inFlight.values()];
-    const entries = await this.ports.outbox.claim(lane, { max, perRoom, busy, leaseMs: LEASE_MS });
+    const entries =
+      perRoom === null ? await outbox.claimDue(lane, want) : await outbox.claim(lane, { ...want, perRoom, busy });
     for (const entry of entries) {
       const done = supervise(this.deliver(entry), (error) => this.fail(error)).then(() => {
         this.inFlight.delete(done);
-        this.ports.outbox.announce();
+        outbox.announce([lane]);
       });
       this.inFlight.set(done, entry.roomId);
     }

@@ -3,12 +3,12 @@
  * response wait. Guarantees: none for what is not in the outbox; the stable name is tried only where that is wanted, and after one
  * refusal not again until the next start; one that can't be delivered is tried again for a day.
  */
-import { Cancelled, DocketError, ServerRefused, StoreFailed } from "../errors.ts";
+import { Cancelled, DocketError, endsTheBot, ServerRefused } from "../errors.ts";
 import type { OutboxEntry, SendOutcome } from "../journal/outbox.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { isFinalRefusal, pauseAfter } from "../matrix/retries.ts";
-import { receiptTypes, type ReceiptSupport } from "../protocol/receipts.ts";
+import { mayMeanUnknownType, receiptTypes, type ReceiptSupport } from "../protocol/receipts.ts";
 import { OutboxLoop, Pause, type OutboxLoopPorts } from "./outboxLoop.ts";
 
 export interface ReceiptSenderPorts extends OutboxLoopPorts {
@@ -26,7 +26,7 @@ export class ReceiptSender extends OutboxLoop<ReceiptSenderPorts> {
 
   constructor(ports: ReceiptSenderPorts) {
     // A limit on receipts says nothing about messages: a pause of its own.
-    super(ports, { lane: "receipt", inFlight: 4, inFlightPerRoom: 4 }, new Pause());
+    super(ports, { lane: "receipt", inFlight: 4, inFlightPerRoom: null }, new Pause());
   }
 
   protected async attempt(entry: OutboxEntry): Promise<SendOutcome | null> {
@@ -40,13 +40,14 @@ export class ReceiptSender extends OutboxLoop<ReceiptSenderPorts> {
       await homeserver.receipt(event, stable ? receiptTypes.stable : receiptTypes.unstable, this.signal);
       return { kind: "sent", eventId: null };
     } catch (error) {
-      if (error instanceof StoreFailed || (error instanceof ServerRefused && error.tokenRefused)) throw error;
+      if (endsTheBot(error)) throw error;
       if (error instanceof Cancelled) return null;
-      if (error instanceof ServerRefused && isFinalRefusal(error)) {
-        if (!stable || support === "released") return { kind: "dropped", reason: "refused", doubtful: false };
+      if (stable && support === "unstable" && error instanceof ServerRefused && mayMeanUnknownType(error)) {
         this.stableRefused = true;
         return { kind: "retry", notBefore: clock.now(), doubtful: false };
       }
+      if (error instanceof ServerRefused && isFinalRefusal(error))
+        return { kind: "dropped", reason: "refused", doubtful: false };
       return this.again(entry, error);
     }
   }

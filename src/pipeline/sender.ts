@@ -5,7 +5,7 @@
  */
 import { timerDelay, type EpochMs } from "../clock.ts";
 import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
-import { Cancelled, CryptoPanicked, DocketError, ServerRefused, ServerUnreachable, StoreFailed } from "../errors.ts";
+import { Cancelled, DocketError, endsTheBot, ServerRefused, ServerUnreachable } from "../errors.ts";
 import type { DropReason, OutboxEntry, SendOutcome } from "../journal/outbox.ts";
 import type { RoomStates, RoomView } from "../journal/roomStates.ts";
 import type { Homeserver, OutgoingEvent } from "../matrix/homeserver.ts";
@@ -123,8 +123,7 @@ export class Sender extends OutboxLoop<SenderPorts> {
     at: { expired: boolean; sending: boolean },
   ): SendOutcome | null {
     const { clock, log } = this.ports;
-    if (error instanceof StoreFailed || error instanceof CryptoPanicked) throw error;
-    if (error instanceof ServerRefused && error.tokenRefused) throw error;
+    if (endsTheBot(error)) throw error;
     if (!(error instanceof Cancelled) || at.expired) this.ports.vitals.sendFailed(clock.now(), error);
     if (error instanceof Cancelled) {
       return at.expired ? { kind: "dropped", reason: "expired", doubtful: entry.doubtful || at.sending } : null;

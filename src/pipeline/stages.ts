@@ -74,8 +74,7 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
   const noteReceipts = (): void => {
     const missed = support === "none" && rules().config.receipts.rooms !== "none";
     const note = missed ? "no delivery receipts: the homeserver does not support them (MSC4089)" : null;
-    if (note !== null && vitals.noteOf("receipts") === null) log.info({}, note);
-    vitals.note("receipts", note);
+    if (vitals.note("receipts", note) && note !== null) log.info({}, note);
   };
   noteReceipts();
   const base = { ...foundation, ...ports, own, ownUser: own.userId };

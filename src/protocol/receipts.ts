@@ -28,6 +28,14 @@ export function receiptSupport(
   return server.unstableFeatures["org.matrix.msc4089"] === true ? "unstable" : "none";
 }
 
+/**
+ * Whether a refusal of the stable name may mean that the server does not know it. Servers answer an unknown receipt type in different
+ * ways: Synapse with 400 `M_UNKNOWN`, Dendrite with 400 and no error code, tuwunel with `M_INVALID_PARAM`.
+ */
+export function mayMeanUnknownType({ status }: { readonly status: number }): boolean {
+  return status >= 400 && status < 500 && ![401, 408, 429].includes(status);
+}
+
 /** In which rooms senders learn that their events have come: the operator's choice. */
 export type ReceiptRooms = "none" | "private_encrypted" | "private" | "all";
 

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../clock.ts";
-import { Cancelled, DocketError, ServerRefused, StoreFailed } from "../errors.ts";
+import { Cancelled, DocketError, endsTheBot, ServerRefused } from "../errors.ts";
 import { Nudge, WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver, ServerVersions } from "../matrix/homeserver.ts";
@@ -122,11 +122,12 @@ export class Advertisement extends WorkLoop {
 
   /** @returns how long to wait before it is tried again, in milliseconds */
   private afterFailure(error: unknown, wanted: boolean): number {
-    if (error instanceof StoreFailed || (error instanceof ServerRefused && error.tokenRefused)) throw error;
+    if (endsTheBot(error)) throw error;
     if (error instanceof Cancelled && this.signal.aborted) return FOR_EVER_MS;
     const why = finalReason(error);
-    const yet = `it could not be published yet (${error instanceof DocketError ? error.code : "BUG"})`;
-    if (wanted) this.note(`capabilities are not advertised: ${why ?? yet}`);
+    const yet = `the homeserver could not be asked yet (${error instanceof DocketError ? error.code : "BUG"})`;
+    const what = wanted ? "capabilities are not advertised" : "capabilities in the profile could not be taken back";
+    this.note(`${what}: ${why ?? yet}`);
     if (why !== null) return FOR_EVER_MS;
     this.failures += 1;
     return pauseAfter(error, this.failures, PACE);
@@ -134,9 +135,7 @@ export class Advertisement extends WorkLoop {
 
   private note(text: string | null): void {
     const { vitals, log } = this.ports;
-    const known = vitals.noteOf("capabilities");
-    vitals.note("capabilities", text);
-    if (text !== null && text !== known) log.info({}, text);
+    if (vitals.note("capabilities", text) && text !== null) log.info({}, text);
   }
 }
 

@@ -3,12 +3,12 @@
  * leaves them alone. Those for which there is no room in this hour wait.
  */
 import type { Clock } from "../clock.ts";
-import { Cancelled, ServerRefused, ServerUnreachable, StoreFailed } from "../errors.ts";
+import { Cancelled, endsTheBot, ServerRefused, ServerUnreachable } from "../errors.ts";
 import type { InviteJob, InviteOutcome, Invites } from "../journal/invites.ts";
 import { supervise, WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
-import { pauseAfter } from "../matrix/retries.ts";
+import { isFinalRefusal, pauseAfter } from "../matrix/retries.ts";
 import type { RoomId } from "../protocol/ids.ts";
 import {
   HOUR_MS,
@@ -81,6 +81,7 @@ export class Invitations extends WorkLoop {
     if (outcome.kind === "joined") log.info(fields, "invitation accepted");
     else if (outcome.kind === "retry")
       log.info({ ...fields, waitMs: outcome.notBefore - clock.now() }, "invitation not accepted yet");
+    else if (outcome.declined === true) log.info({ ...fields, reason: outcome.reason }, "invitation declined");
     else
       log.warn(
         { ...fields, reason: outcome.reason },
@@ -117,11 +118,10 @@ export class Invitations extends WorkLoop {
     const reason = `${refusalTexts[refusal]} ${decline}`.trim();
     const outcome = await this.attempt(job, "ignored", async () => {
       await this.ports.homeserver.leave(job.roomId, reason, this.signal);
-      this.ports.log.info({ roomId: job.roomId, inviter: job.inviter, reason: refusal }, "invitation declined");
-      return ignored;
+      return { ...ignored, declined: true };
     });
     // That the homeserver would not take the refusal is no reason of its own: it is left alone then.
-    return outcome?.kind === "ignored" ? ignored : outcome;
+    return outcome?.kind === "ignored" ? { ...outcome, reason: refusal } : outcome;
   }
 
   /** @param otherwise what the invitation is when it can't be done at all */
@@ -134,12 +134,12 @@ export class Invitations extends WorkLoop {
       return await work();
     } catch (error) {
       if (error instanceof Cancelled && this.signal.aborted) return null;
-      if (error instanceof StoreFailed || (error instanceof ServerRefused && error.tokenRefused)) throw error;
+      if (endsTheBot(error)) throw error;
       const refused = error instanceof ServerRefused;
       // One room that can't be joined must not end the bot, whatever is wrong with it.
       if (!refused && !(error instanceof ServerUnreachable)) return { kind: otherwise, reason: "unexpected_error" };
-      if (refused && !error.retryable && error.errcode !== null) return { kind: otherwise, reason: error.errcode };
       // Without an errcode a proxy has answered, not the homeserver.
+      if (refused && isFinalRefusal(error) && error.errcode !== null) return { kind: otherwise, reason: error.errcode };
       const counts = refused && error.status !== 429 && error.errcode !== null;
       if (counts && job.attempts + 1 >= MOST_ATTEMPTS) return { kind: otherwise, reason: "too_many_attempts" };
       const notBefore = this.ports.clock.now() + pauseAfter(error, job.attempts + 1, PACE);

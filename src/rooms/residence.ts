@@ -1,10 +1,10 @@
 /**
  * How the bot behaves in the rooms that it is in: it says once what it does there, leaves where nobody else is any more, and leaves a
- * public room whose invitation did not show that it was one. Guarantees: a room gets the notice once, whatever is restarted or killed;
+ * public room that it came to by an invitation that did not show it, or before it was one. Guarantees: a room gets the notice once, whatever is restarted or killed;
  * before a room is left for being empty, the homeserver is asked who is in it.
  */
 import type { Clock, EpochMs } from "../clock.ts";
-import { Cancelled, DocketError, ServerRefused, StoreFailed } from "../errors.ts";
+import { Cancelled, DocketError, endsTheBot } from "../errors.ts";
 import type { Invites } from "../journal/invites.ts";
 import { NO_END, type Outbox } from "../journal/outbox.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
@@ -60,6 +60,9 @@ export class Residence extends WorkLoop {
 
   protected async work(): Promise<boolean> {
     const { leaveWhenAloneMs } = this.ports.policy();
+    for (const [roomId, { notBefore }] of this.attempts)
+      if (notBefore <= this.ports.clock.now() && this.ports.rooms.view(roomId)?.membership !== "join")
+        this.attempts.delete(roomId);
     await this.leaveUnexpectedlyPublic();
     this.announce();
     if (leaveWhenAloneMs !== null) await this.leaveEmpty(leaveWhenAloneMs);
@@ -98,9 +101,9 @@ export class Residence extends WorkLoop {
 
   private async leaveUnexpectedlyPublic(): Promise<void> {
     const { invites, policy } = this.ports;
-    for (const { roomId, joinRule } of invites.unseenJoinRules()) {
+    for (const { roomId, joinRule } of invites.arrivals()) {
       const stays = joinRule !== "public" || policy().publicRooms;
-      if (stays || (await this.leave(roomId, "public_room"))) invites.seeJoinRule(roomId, joinRule);
+      if (stays || (await this.leave(roomId, "public_room"))) invites.arrive(roomId);
     }
   }
 
@@ -124,7 +127,7 @@ export class Residence extends WorkLoop {
       log.info({ roomId, reason }, "left a room");
       return true;
     } catch (error) {
-      if (error instanceof StoreFailed || (error instanceof ServerRefused && error.tokenRefused)) throw error;
+      if (endsTheBot(error)) throw error;
       if (error instanceof Cancelled && this.signal.aborted) return false;
       const failures = (before?.failures ?? 0) + 1;
       const waitMs = pauseAfter(error, failures, PACE);

@@ -160,6 +160,26 @@ for (const [what, options, says] of [
     assert.equal(bot.lines.filter(({ msg }) => /not advertised/.test(msg)).length, 1);
   });
 
+test("that the capabilities can't be taken back is said: the profile goes on showing them", async (t) => {
+  const { server, start, field, profile } = await lonelyBot(t, "docketbot");
+  const first = await start(HANDLERS);
+  await first.line((line) => /^capabilities are published/.test(line.msg), "capabilities were published");
+  assert.equal(await first.stop(), 0);
+  server.fault({
+    method: "DELETE",
+    path: /\/profile\//,
+    action: { kind: "answer", status: 403, body: { errcode: "M_FORBIDDEN" } },
+  });
+  const second = await start(`${HANDLERS}capabilities: { advertise: false }\n`);
+  await second.line(
+    (line) =>
+      line.msg === "capabilities in the profile could not be taken back: the homeserver refuses with M_FORBIDDEN",
+    "it was said",
+  );
+  assert.equal(await second.stop(), 0);
+  assert.ok(field in (await profile()));
+});
+
 test("a homeserver that fails at it for a while is asked again, and the start does not wait for it", async (t) => {
   const { server, start, field, profile } = await lonelyBot(t, "docketbot");
   server.fault({
@@ -168,7 +188,7 @@ test("a homeserver that fails at it for a while is asked again, and the start do
     action: { kind: "answer", status: 503, body: { errcode: "M_UNKNOWN" } },
   });
   const bot = await start(HANDLERS);
-  await bot.line((line) => /not advertised: it could not be published yet/.test(line.msg), "it was said");
+  await bot.line((line) => /not advertised: the homeserver could not be asked yet/.test(line.msg), "it was said");
   await bot.line((line) => /^capabilities are published/.test(line.msg), "capabilities were published");
   assert.deepEqual((await profile())[field], published);
   assert.equal(await bot.stop(), 0);

@@ -98,6 +98,18 @@ test("a bot that can decrypt nothing that it is sent is not ready, until the key
   await change(bot, "ready", not);
 });
 
+test("what was said in a room before the bot came does not make it look as if it could decrypt nothing", async (t) => {
+  const conversation = await startConversation(t);
+  const { alice, account, bot } = conversation;
+  const roomId = await alice.createRoom({ encrypted: true, historyVisibility: "shared" });
+  let last = "";
+  for (let n = 0; n < 12; n += 1) last = await alice.send(roomId, "m.room.message", { body: "before", n });
+  await alice.invite(roomId, account.userId);
+  await bot.line(({ msg, eventId }) => /^parked/.test(msg) && eventId === last, "the last one waits for its key");
+  const response = await fetch(`${await bot.operationsUrl()}/readyz`);
+  assert.equal(response.status, 200, await response.text());
+});
+
 test("on an address that others may reach the token is asked for, and in no log", async (t) => {
   const token = "ops-token-that-nobody-guesses";
   const yaml = `${DEFAULT_YAML}operations:\n  listen: "0.0.0.0:0"\n  token: ${"${env:OPS_TOKEN}"}\n`;
@@ -127,6 +139,11 @@ test("an address that is taken ends the start with exit code 78, and says which 
   });
   t.after(() => bot.kill());
   assert.equal((await bot.ended()).code, ExitCode.configuration);
+  assert.deepEqual(
+    bot.lines.filter(({ level }) => level === "error"),
+    [],
+    "it is said once",
+  );
   assert.match(bot.stderr, new RegExp(`operations\\.listen: .*127\\.0\\.0\\.1 port ${port}.*another program`));
 });
 

@@ -213,6 +213,19 @@ test("where the operator prefers it the stable name is tried first, and not agai
   );
 });
 
+for (const [server, status, body] of [
+  ["Dendrite", 400, {}],
+  ["tuwunel", 400, { errcode: "M_INVALID_PARAM" }],
+  ["a server without the route", 404, { errcode: "M_UNRECOGNIZED" }],
+] as const)
+  test(`a stable name that is refused as ${server} does it is followed by the unstable one`, async (t) => {
+    const conversation = await startConversation(t, { bot: { yaml: receiptsYaml("prefer_stable: true") } });
+    const { alice, room } = conversation;
+    const roomId = await room({ encrypted: true });
+    conversation.server.fault({ path: /\/receipt\/m\.delivery\//, action: { kind: "answer", status, body } });
+    assert.equal((await alice.waitForReceipt(await alice.send(roomId, REPORT, {}))).type, UNSTABLE);
+  });
+
 test("where the operator prefers it and the server knows it, receipts go by the stable name", async (t) => {
   const conversation = await startConversation(t, {
     bot: { yaml: receiptsYaml("prefer_stable: true") },

@@ -31,7 +31,7 @@ async function departure({ alice, account }: Conversation, roomId: string): Prom
 }
 
 const judged = ({ bot }: Conversation, roomId: string) =>
-  bot.line((line) => line["roomId"] === roomId && /^invitation/.test(line.msg), "the invitation was judged");
+  bot.line((line) => line["roomId"] === roomId && /^invitation [a-z]+$/.test(line.msg), "the invitation was judged");
 
 test("each room gets the notice once, encrypted where the room is, whatever is restarted", async (t) => {
   const bot = { yaml: yaml(`notice: "${NOTICE}"`) };
@@ -152,6 +152,17 @@ test("a public room whose invitation hides that it is one is left as soon as it 
   assert.deepEqual(server.requests({ path: /\/send\//, userId: account.userId }), []);
 });
 
+test("a room that becomes public between its invitation and the join is left as soon as that is seen", async (t) => {
+  const conversation = await startConversation(t, { bot: { yaml: yaml("notice: false") } });
+  const { server, alice, account } = conversation;
+  const hold = server.fault({ path: /\/join\//, userId: account.userId, action: { kind: "hang" } });
+  const roomId = await alice.createRoom({ invite: [account.userId] });
+  await server.waitFor(() => hold.hits > 0, 20_000, "the join");
+  await alice.sendState(roomId, "m.room.join_rules", "", { join_rule: "public" });
+  hold.release();
+  assert.match(String((await departure(conversation, roomId)).content["reason"]), /anybody may join/);
+});
+
 test("with as many rooms as allowed further invitations are not accepted", async (t) => {
   const conversation = await startConversation(t, { bot: { yaml: yaml("notice: false, max_rooms: 1") } });
   const { server, alice, account, room } = conversation;
@@ -169,8 +180,8 @@ test("beyond so many within an hour invitations wait, also over a restart, and a
   const { server, alice, account, room, restart } = conversation;
   for (const _ of [1, 2]) await room();
   const third = await alice.createRoom({ invite: [account.userId] });
-  const line = await judged(conversation, third);
-  assert.equal(line.msg, "invitation not accepted yet");
+  const waits = "invitation not accepted yet";
+  const line = await conversation.bot.line(({ msg, roomId }) => msg === waits && roomId === third, "it waits");
   const waitMs = Number(line["waitMs"]);
   assert.ok(waitMs > 3_000_000 && waitMs <= 3_600_000, String(waitMs));
   assert.equal(await conversation.bot.stop(), 0);
@@ -192,6 +203,14 @@ for (const [choice, reason, preset] of declined)
     const roomId = await alice.createRoom({ preset, invite: [account.userId] });
     assert.equal((await departure(conversation, roomId)).content["reason"], reason);
     assert.equal(server.membership(roomId, account.userId), "leave");
+    await judged(conversation, roomId);
+    const said = conversation.bot.lines.filter(
+      (line) => line["roomId"] === roomId && /declined|ignored/.test(line.msg),
+    );
+    assert.deepEqual(
+      said.map(({ msg }) => msg),
+      ["invitation declined"],
+    );
   });
 
 test("a stranger's invitation is declined where the operator wants it, and a refusal of the refusal ends nothing", async (t) => {

@@ -9,7 +9,8 @@ test("a note stands until its part takes it back, and a second one of the same p
   vitals.note("capabilities", "Capabilities are not advertised.");
   vitals.note("receipts", "Delivery receipts: switched off.");
   assert.deepEqual(vitals.notes(), ["Capabilities are not advertised.", "Delivery receipts: switched off."]);
-  vitals.note("receipts", null);
+  assert.equal(vitals.note("receipts", "Delivery receipts: switched off."), false, "no news");
+  assert.equal(vitals.note("receipts", null), true);
   vitals.note("never noted", null);
   assert.deepEqual(vitals.notes(), ["Capabilities are not advertised."]);
 });

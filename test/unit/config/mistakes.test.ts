@@ -84,6 +84,11 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     at: "7:15 handlers[1].types[0]",
     says: /found the type "a\.b" with the same match a second time; the first is handlers\[0\]\.types\[0\] on line 6/,
   },
+  "the same match in another spelling": {
+    yaml: "handlers:\n  - { types: [a.b], match: [{ key: 'a\\b', value: y }], steps: [archive] }\n  - { types: [a.b], match: [{ key: 'a\\\\b', value: y }], steps: [archive] }",
+    at: "7:15 handlers[1].types[0]",
+    says: /with the same match a second time/,
+  },
   "a merge key": { yaml: "data: { <<: { directory: x } }", at: "5:9 data", says: /`<<`/ },
   "a prototype key": { yaml: "__proto__: { x: 1 }", at: "5:1", says: /`__proto__`/ },
   "an address without its scheme": {

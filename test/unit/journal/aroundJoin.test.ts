@@ -39,6 +39,22 @@ describe("an event", () => {
     ]);
   });
 
+  it("before our return is from before, also where the kick was cut off, or never seen", () => {
+    assert.deepEqual(before([old, member("join", "leave"), old], true), [true, false, false]);
+    assert.deepEqual(before([old, member("invite"), old, member("join", "invite"), old]), [
+      true,
+      true,
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  it("before our departure is from after our join, also where the join is not in the timeline", () => {
+    assert.deepEqual(before([old, member("leave", "join"), old]), [false, true, true]);
+    assert.deepEqual(before([old, member("ban"), old]), [false, true, true]);
+  });
+
   it("is placed by our membership alone: that of others says nothing", () => {
     assert.deepEqual(before([old, stateEvent("m.room.member", ALICE, { membership: "join" }), old]), [
       false,

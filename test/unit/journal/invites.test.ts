@@ -71,12 +71,43 @@ test("an invitation that was accepted counts in its hour, also where only the sy
   assert.deepEqual(invites.acceptedSince(start + 5, 10), []);
 });
 
-test("a join rule that an invitation did not show is acted upon once", async (t) => {
+test("each acceptance counts, also of invitations to one room again and again", async (t) => {
+  const { inbox, invites, clock } = openJournal(t);
+  const start = clock.now();
+  for (const round of [1, 2, 3]) {
+    clock.time = start + round;
+    await inbox.accept(batch({ receivedAt: clock.now(), invites: [invite] }));
+    const { job } = invites.next();
+    assert(job);
+    invites.finish(job, { kind: "joined" });
+    await inbox.accept(batch({ receivedAt: clock.now(), rooms: [update({ roomId: invite.roomId })] }));
+    await inbox.accept(
+      batch({ receivedAt: clock.now(), rooms: [update({ roomId: invite.roomId, membership: "leave" })] }),
+    );
+  }
+  assert.deepEqual(invites.acceptedSince(start, 10), [start + 3, start + 2, start + 1]);
+  assert.equal(invites.roomCount(), 0);
+});
+
+test("a room that we are let into again is counted before a sync shows it", async (t) => {
   const { inbox, invites } = openJournal(t);
+  await inbox.accept(batch({ rooms: [update({ roomId: invite.roomId, membership: "leave" })] }));
   await inbox.accept(batch({ invites: [invite] }));
+  const { job } = invites.next();
+  assert(job);
+  invites.finish(job, { kind: "joined" });
+  assert.equal(invites.roomCount(), 1);
+});
+
+test("a room is looked at once after each join, as it is then, whatever the invitation showed", async (t) => {
+  const { inbox, invites } = openJournal(t);
   const state = [stateEvent("m.room.join_rules", "", { join_rule: "public" })];
-  await inbox.accept(batch({ rooms: [update({ roomId: invite.roomId, state })] }));
-  assert.deepEqual(invites.unseenJoinRules(), [{ roomId: invite.roomId, joinRule: "public" }]);
-  invites.seeJoinRule(invite.roomId, "public");
-  assert.deepEqual(invites.unseenJoinRules(), []);
+  for (const _ of [1, 2]) {
+    await inbox.accept(batch({ invites: [{ ...invite, joinRule: "invite" }] }));
+    await inbox.accept(batch({ rooms: [update({ roomId: invite.roomId, state })] }));
+    assert.deepEqual(invites.arrivals(), [{ roomId: invite.roomId, joinRule: "public" }]);
+    invites.arrive(invite.roomId);
+    assert.deepEqual(invites.arrivals(), []);
+    await inbox.accept(batch({ rooms: [update({ roomId: invite.roomId, membership: "leave" })] }));
+  }
 });

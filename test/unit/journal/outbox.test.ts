@@ -130,14 +130,49 @@ test("a room that was left before it could be told is told when we are in it aga
   assert.deepEqual(outbox.roomsWithout("join_notice"), []);
 });
 
-test("a change is heard in every lane: none takes it from the others", async (t) => {
+const receiptDraft = (place: number, room = ROOM): Draft => ({
+  ...draft(`$event${place}`, START + 86_400_000, "receipt"),
+  lane: "receipt",
+  roomId: room,
+});
+
+test("receipts are taken by their time alone, a bounded number at once, and each once", async (t) => {
+  const { outbox, clock } = openJournal(t);
+  outbox.enqueue([1, 2, 3, 4].map((place) => receiptDraft(place)));
+  const take = async (max: number) =>
+    (await outbox.claimDue("receipt", { max, leaseMs: 60_000 })).map((entry) => entry.causeEventId);
+  const [first] = await outbox.claimDue("receipt", { max: 1, leaseMs: 60_000 });
+  assert(first);
+  await outbox.finish(first, { kind: "retry", notBefore: START + 500, doubtful: true });
+  assert.equal((await take(2)).length, 2);
+  assert.equal((await take(9)).length, 1, "one waits for its time, two are being sent");
+  clock.time += 500;
+  assert.deepEqual(await take(9), [first.causeEventId]);
+});
+
+test("of too many receipts the oldest are given up, and none that is being sent", async (t) => {
+  const { outbox } = openJournal(t);
+  outbox.enqueue([1, 2, 3, 4, 5].map((place) => receiptDraft(place)));
+  assert.equal(await outbox.dropOldest("receipt", 5, 10), 0);
+  const [sending] = await outbox.claimDue("receipt", { max: 1, leaseMs: 60_000 });
+  assert.equal(sending?.causeEventId, "$event1");
+  assert.equal(await outbox.dropOldest("receipt", 2, 1), 1);
+  assert.equal(await outbox.dropOldest("receipt", 2, 10), 1);
+  const left = await outbox.claimDue("receipt", { max: 9, leaseMs: 60_000 });
+  assert.deepEqual(
+    left.map((entry) => entry.causeEventId),
+    ["$event4", "$event5"],
+  );
+});
+
+test("each lane hears of its own changes: none takes them from the others", async (t) => {
   const { outbox } = openJournal(t);
   const woken: string[] = [];
   const { signal } = new AbortController();
   const waiting = (["response", "receipt", "notice"] as const).map((lane) =>
     outbox.changed(lane, signal, 60_000).then(() => woken.push(lane)),
   );
-  outbox.announce();
+  outbox.announce(["notice", "response", "receipt"]);
   await Promise.all(waiting);
   assert.deepEqual(woken.toSorted(), ["notice", "receipt", "response"]);
 });

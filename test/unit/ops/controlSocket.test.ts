@@ -5,13 +5,16 @@ import { join } from "node:path";
 import { umask } from "node:process";
 import { test, type TestContext } from "node:test";
 import { Hono } from "hono";
+import { ServerUnreachable } from "../../../src/errors.ts";
 import { silentLogger } from "../../../src/logging.ts";
 import { askBot } from "../../../src/ops/controlClient.ts";
 import { ControlSocket } from "../../../src/ops/controlSocket.ts";
 import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
 
 function socketIn(t: TestContext, directory: string, warned: string[] = []): ControlSocket {
-  const app = new Hono().get("/", (context) => context.text("well"));
+  const app = new Hono()
+    .get("/", (context) => context.text("well"))
+    .get("/fails", (context) => context.text("This failed (STORE_FAILED); the bot's log says more.\n", 500));
   const log = { ...silentLogger, warn: (_fields: unknown, message: string) => void warned.push(message) };
   const socket = new ControlSocket({ directory, app, log });
   t.after(() => socket.stop());
@@ -74,4 +77,13 @@ test("where there can be no socket the bot goes on, and says so; where nobody li
   assert.equal(await askBot(directory, "GET", "/"), null);
   writeFileSync(join(directory, "docket.sock"), "");
   assert.equal(await askBot(directory, "GET", "/"), null);
+});
+
+test("a bot that fails at its answer is an error that says what it said, and no answer to be read", async (t) => {
+  const directory = temporaryDirectory(t);
+  await socketIn(t, directory).start();
+  await assert.rejects(
+    askBot(directory, "GET", "/fails"),
+    (error) => error instanceof ServerUnreachable && /This failed \(STORE_FAILED\)/.test(error.message),
+  );
 });

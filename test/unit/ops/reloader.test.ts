@@ -1,7 +1,7 @@
 /** Rereading the configuration: all of it or nothing, one at a time. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ConfigError } from "../../../src/errors.ts";
+import { ConfigError, StoreFailed } from "../../../src/errors.ts";
 import { silentLogger, type LogFields } from "../../../src/logging.ts";
 import { Reloader } from "../../../src/ops/reloader.ts";
 import { Vitals } from "../../../src/vitals.ts";
@@ -13,17 +13,22 @@ async function reloader() {
   const logged: { message: string; fields: LogFields }[] = [];
   const keep = (fields: LogFields, message: string): void => void logged.push({ message, fields });
   const vitals = new Vitals();
+  const failures: unknown[] = [];
   const made = new Reloader({
     started: { config: await loadText(smallest) },
     read: async () => ({ config: await loadText(await (texts.shift()?.() ?? "")) }),
-    apply: ({ config }) => void applied.push(config.log),
+    apply: ({ config }) => {
+      if (config.log === "silent") throw new StoreFailed("the disk is gone");
+      applied.push(config.log);
+    },
+    onFailure: (error) => failures.push(error),
     vitals,
     log: { ...silentLogger, info: keep, warn: keep, error: keep },
   });
   /** The file has this content when it is read next. */
   const next = (text: string | (() => Promise<string>)): void =>
     void texts.push(typeof text === "string" ? async () => text : text);
-  return { made, next, applied, logged, vitals };
+  return { made, next, applied, logged, vitals, failures };
 }
 
 test("a file without mistakes counts from now on, and what changed is told", async () => {
@@ -91,4 +96,16 @@ test("an unexpected failure ends nothing, and its text is not repeated", async (
   assert(outcome.kind === "refused" && outcome.problems.length === 1);
   assert.doesNotMatch(JSON.stringify([outcome, logged]), /quotes/);
   assert.equal((await made.reload()).kind, "refused");
+});
+
+test("rules that can't be acted upon end the bot, are told as refused, and spoil no later reload", async () => {
+  const { made, next, applied, failures } = await reloader();
+  next(`${smallest}log: silent\n`);
+  const outcome = await made.reload();
+  assert.ok(outcome.kind === "refused");
+  assert.match(outcome.problems[0]?.message ?? "", /the disk is gone/);
+  assert.ok(failures[0] instanceof StoreFailed);
+  next(`${smallest}log: warn\n`);
+  assert.equal((await made.reload()).kind, "reloaded");
+  assert.deepEqual(applied, ["warn"]);
 });

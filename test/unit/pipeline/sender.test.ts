@@ -120,7 +120,7 @@ test("of many notices a few are sent, and the rest a minute later: answers need 
     await rounds(500);
     assert.equal(sent, 6);
     minutes = 1;
-    outbox.announce();
+    outbox.announce(["notice"]);
     while (sent < 10) await rounds(1);
   } finally {
     await sender.stop();
