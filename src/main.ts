@@ -18,6 +18,10 @@ function isTooOld(version: string): boolean {
 }
 
 async function main(): Promise<void> {
+  // Before anything is loaded: a service manager may ask for a reload as soon as the process is there, and would end it.
+  let hangUps = 0;
+  const countHangUp = (): void => void (hangUps += 1);
+  if (process.argv[2] === "start") process.on("SIGHUP", countHangUp);
   const { runProgram, reportFailure } = await import("./commands/program.ts");
   const stopping = new AbortController();
 
@@ -58,7 +62,11 @@ async function main(): Promise<void> {
     }
     return stopping.signal;
   };
-  const onHangUp = (listener: () => void): void => void process.on("SIGHUP", listener);
+  const onHangUp = (listener: () => void): void => {
+    process.on("SIGHUP", listener);
+    process.off("SIGHUP", countHangUp);
+    if (hangUps > 0) listener();
+  };
 
   const world: Omit<CommandContext, "stepKinds"> = {
     stdout,

@@ -42,7 +42,7 @@ const NO_BOT_RUNS = 2;
 /** For commands that ask the running bot. */
 export function noBotRuns(directory: string, configFile: string, { stderr }: CommandContext): CommandResult {
   stderr.write(
-    `docket: no bot runs on ${directory}. Start it with: docket start --config ${configFile}. If it does run, --config names another one's file.\n`,
+    `docket: no bot runs on ${directory}. Start it with: docket start --config ${configFile}. If it does run, --config names another one's file, or data.directory has changed since its start: then send it SIGHUP.\n`,
   );
   return NO_BOT_RUNS;
 }

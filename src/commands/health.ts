@@ -32,7 +32,7 @@ async function health({ config, json }: HealthOptions, context: CommandContext):
   try {
     const reply = await askBot(directory, "GET", "/readyz");
     if (reply === null) return noBotRuns(directory, config, context);
-    const report = JSON.parse(reply.body) as HealthReport;
+    const report = reply.answer as HealthReport;
     context.stdout.write(json === true ? `${JSON.stringify(report, null, 2)}\n` : inWords(report));
     return report.ready ? ExitCode.ok : NOT_READY;
   } catch (error) {

@@ -22,7 +22,7 @@ async function reload(config: string, context: CommandContext): Promise<CommandR
   const directory = await dataDirectoryOf(config, context);
   const reply = await askBot(directory, "POST", "/reload");
   if (reply === null) return noBotRuns(directory, config, context);
-  const outcome = JSON.parse(reply.body) as ReloadOutcome;
+  const outcome = reply.answer as ReloadOutcome;
   if (outcome.kind === "refused") {
     for (const problem of outcome.problems) context.stderr.write(`${formatProblem(problem)}\n`);
     context.stderr.write("Not reloaded: what was read before still counts.\n");

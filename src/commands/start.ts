@@ -33,15 +33,9 @@ async function start(configFile: string, context: CommandContext): Promise<Comma
     const config = await loadConfig(configFile, context);
     return { config, registry: createRegistry(await prepareHandlers(config, context.stepKinds)) };
   };
-  const rules = await readRules();
-  const log = createLogger(rules.config.log, context.stdout);
-  for (const warning of rules.config.warnings)
-    log.warn({ problem: formatProblem(warning) }, "the configuration deserves a second look");
-
-  const signal = context.stopSignal();
-  const ended = Promise.withResolvers<void>();
-  // A signal that comes while the rest is loaded is not lost.
+  // A signal that comes before there is a bot is not lost.
   const made = Promise.withResolvers<Bot>();
+  const ended = Promise.withResolvers<void>();
   context.onHangUp(
     () =>
       void supervise(
@@ -49,6 +43,12 @@ async function start(configFile: string, context: CommandContext): Promise<Comma
         ended.reject,
       ),
   );
+  const rules = await readRules();
+  const log = createLogger(rules.config.log, context.stdout);
+  for (const warning of rules.config.warnings)
+    log.warn({ problem: formatProblem(warning) }, "the configuration deserves a second look");
+
+  const signal = context.stopSignal();
   // Loaded only here: the crypto library and the SDK take a second that no other command needs.
   const { createBot } = await import("../bot.ts");
   const bot = createBot(rules, {

@@ -189,7 +189,8 @@ export function words(description: string, bounds: { longest: number }): z.ZodTy
   return leaf<string>(
     (found) => {
       const expected = `text of at most ${bounds.longest} characters`;
-      if (typeof found !== "string") return { expected, ...(found === null ? {} : { hint: "Put it in quotes." }) };
+      if (typeof found !== "string")
+        return { expected, ...(typeof found === "number" ? { hint: "Put it in quotes." } : {}) };
       const text = found.trim();
       return text === "" || text.length > bounds.longest || !text.isWellFormed() ? { expected } : { value: text };
     },

@@ -3,7 +3,7 @@
  * goes over indexes that hold what is counted and nothing else.
  */
 import type { Database } from "./database.ts";
-import type { Lane } from "./outbox.ts";
+import type { Lane } from "./outboxEntry.ts";
 
 /** Past this a queue counts as this long; it takes some milliseconds. */
 const MOST_COUNTED = 100_000;

@@ -5,34 +5,45 @@ import type { RoomId, UserId } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
 import type { Invite } from "./syncBatch.ts";
 
+/** `judge`: to be accepted or refused. `decline`: refused, and the inviter is to be told. */
+export type InviteStage = "judge" | "decline";
+
 export interface InviteJob extends Invite {
   readonly receivedAt: EpochMs;
-  /** Tries so far that count. */
+  /** Why it was refused; null while it is to be judged. */
+  readonly reason: string | null;
+  /** Tries so far that failed, and of those the ones after which it is given up. */
+  readonly failures: number;
   readonly attempts: number;
 }
 
 export type InviteOutcome =
   | { readonly kind: "joined" }
-  /** `declined`: the inviter was told. */
-  | { readonly kind: "ignored" | "failed"; readonly reason: string; readonly declined?: boolean }
-  /** `counts`: as one of the tries after which it is given up. */
+  | { readonly kind: "declined" | "ignored" | "failed"; readonly reason: string }
+  /** Refused, and on to those who decline. */
+  | { readonly kind: "declining"; readonly reason: string }
+  /** The policy has no place for it now. */
+  | { readonly kind: "wait"; readonly notBefore: EpochMs }
+  /** It failed. `counts`: as one of the tries after which it is given up. */
   | { readonly kind: "retry"; readonly notBefore: EpochMs; readonly counts: boolean };
-
-const HOUR_MS = 3_600_000;
 
 interface InviteRow {
   room_id: RoomId;
   inviter: UserId;
   join_rule: string | null;
   received_at: number;
+  reason: string | null;
+  failures: number;
   attempts: number;
   not_before: number;
 }
 
+const HOUR_MS = 3_600_000;
+
 export class Invites {
   private readonly database: Database;
   private readonly clock: Clock;
-  private readonly nudge = new Nudge();
+  private readonly nudges: Readonly<Record<InviteStage, Nudge>> = { judge: new Nudge(), decline: new Nudge() };
 
   constructor(database: Database, clock: Clock) {
     this.database = database;
@@ -45,7 +56,8 @@ export class Invites {
       .prepare(
         `INSERT INTO invites (room_id, inviter, join_rule, state, received_at, not_before, attempts) VALUES (?, ?, ?, 'pending', ?, 0, 0)
          ON CONFLICT (room_id) DO UPDATE SET inviter = excluded.inviter, join_rule = excluded.join_rule, state = 'pending',
-           reason = NULL, received_at = excluded.received_at, not_before = 0, attempts = 0, arrived = 0`,
+           reason = NULL, received_at = excluded.received_at, not_before = 0, attempts = 0,
+           failures = 0, arrived = 0, stage = 'judge'`,
       )
       .run(invite.roomId, invite.inviter, invite.joinRule, receivedAt);
   }
@@ -108,30 +120,38 @@ export class Invites {
     this.database.prepare("INSERT INTO accepted_invites (accepted_at) VALUES (?)").run(at);
   }
 
-  /** What waits, for whatever reason, is judged anew: the policy may have changed. */
+  /**
+   * The policy may have changed: what waits for it, or was refused and not declined yet, is judged anew. What failed keeps the wait
+   * that the homeserver asked for.
+   */
   reconsider(): void {
     this.database.transaction(() => {
-      this.database.prepare("UPDATE invites SET not_before = 0 WHERE state = 'pending'").run();
+      this.database
+        .prepare(
+          "UPDATE invites SET stage = 'judge', reason = NULL, not_before = CASE WHEN failures = 0 THEN 0 ELSE not_before END WHERE state = 'pending'",
+        )
+        .run();
     });
     this.announce();
   }
 
   /** To be called after a commit that added some. */
   announce(): void {
-    this.nudge.nudge();
+    for (const nudge of Object.values(this.nudges)) nudge.nudge();
   }
 
   /**
-   * The oldest invitation whose time has come, and when to look again where there is none.
+   * The oldest invitation of a stage whose time has come, and when to look again where there is none.
    * @param inWork rooms whose invitation is being answered
    */
-  next(inWork: readonly RoomId[] = []): { job: InviteJob | null; lookAgainAt: EpochMs | null } {
+  next(stage: InviteStage, inWork: readonly RoomId[] = []): { job: InviteJob | null; lookAgainAt: EpochMs | null } {
     const row = this.database
       .prepare<InviteRow>(
-        `SELECT room_id, inviter, join_rule, received_at, attempts, not_before FROM invites
-         WHERE state = 'pending' AND room_id NOT IN (SELECT value FROM json_each(?)) ORDER BY not_before, received_at LIMIT 1`,
+        `SELECT room_id, inviter, join_rule, received_at, reason, failures, attempts, not_before FROM invites
+         WHERE state = 'pending' AND stage = ? AND room_id NOT IN (SELECT value FROM json_each(?))
+         ORDER BY not_before, received_at LIMIT 1`,
       )
-      .get(JSON.stringify(inWork));
+      .get(stage, JSON.stringify(inWork));
     if (row === undefined) return { job: null, lookAgainAt: null };
     if (row.not_before > this.clock.now()) return { job: null, lookAgainAt: row.not_before };
     return {
@@ -140,6 +160,8 @@ export class Invites {
         inviter: row.inviter,
         joinRule: row.join_rule,
         receivedAt: row.received_at,
+        reason: row.reason,
+        failures: row.failures,
         attempts: row.attempts,
       },
       lookAgainAt: null,
@@ -149,21 +171,34 @@ export class Invites {
   /** Does nothing where the invitation was withdrawn or renewed meanwhile. */
   finish(job: InviteJob, outcome: InviteOutcome): void {
     const same = "room_id = ? AND received_at = ? AND state = 'pending'";
+    const which = [job.roomId, job.receivedAt] as const;
+    const update = (set: string, ...values: (string | number | null)[]): number =>
+      this.database.prepare(`UPDATE invites SET ${set} WHERE ${same}`).run(...values, ...which).changes;
     this.database.transaction(() => {
-      if (outcome.kind === "retry") {
-        this.database
-          .prepare(`UPDATE invites SET attempts = attempts + ?, not_before = ? WHERE ${same}`)
-          .run(Number(outcome.counts), outcome.notBefore, job.roomId, job.receivedAt);
-      } else {
-        const { changes } = this.database
-          .prepare(`UPDATE invites SET attempts = attempts + 1, state = ?, reason = ? WHERE ${same}`)
-          .run(outcome.kind, outcome.kind === "joined" ? null : outcome.reason, job.roomId, job.receivedAt);
-        if (outcome.kind === "joined" && changes > 0) this.countAccepted(this.clock.now());
+      switch (outcome.kind) {
+        case "joined":
+          if (update("state = 'joined', reason = NULL") > 0) this.countAccepted(this.clock.now());
+          return;
+        case "declining":
+          return void update("stage = 'decline', reason = ?, not_before = 0", outcome.reason);
+        case "wait":
+          return void update("not_before = ?, failures = 0", outcome.notBefore);
+        case "retry":
+          return void update(
+            "failures = failures + 1, attempts = attempts + ?, not_before = ?",
+            Number(outcome.counts),
+            outcome.notBefore,
+          );
+        case "declined":
+          return void update("state = 'ignored', reason = ?", outcome.reason);
+        case "ignored":
+        case "failed":
+          return void update("state = ?, reason = ?", outcome.kind, outcome.reason);
       }
     });
   }
 
-  changed(signal: AbortSignal, maxWaitMs: number): Promise<void> {
-    return this.nudge.wait(signal, maxWaitMs);
+  changed(stage: InviteStage, signal: AbortSignal, maxWaitMs: number): Promise<void> {
+    return this.nudges[stage].wait(signal, maxWaitMs);
   }
 }

@@ -4,71 +4,11 @@
  */
 import type { Clock, EpochMs } from "../clock.ts";
 import { Nudge } from "../lifecycle.ts";
-import type { EventId, RoomId, TxnId } from "../protocol/ids.ts";
+import type { RoomId } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import type { Database } from "./database.ts";
-
-export type Lane = "response" | "receipt" | "notice";
-
-/** For what has no end: it is sent whenever it can be. */
-export const NO_END: EpochMs = Number.MAX_SAFE_INTEGER;
-
-/** Something to be sent because of an event. */
-export interface Draft {
-  /** For a notice, which no event causes, the room's ID. */
-  readonly causeEventId: EventId;
-  /** Together with the cause: what makes it unique, and what its transaction ID is derived from. */
-  readonly purpose: string;
-  readonly lane: Lane;
-  readonly roomId: RoomId;
-  readonly type: string;
-  readonly content: JsonObject;
-  /** The request was encrypted: its answer is, whatever the room's state says. */
-  readonly mustEncrypt: boolean;
-  readonly txnId: TxnId;
-  /** It must not arrive later than this. */
-  readonly expiresAt: EpochMs;
-}
-
-export interface OutboxEntry extends Draft {
-  readonly id: number;
-  /** Attempts before this one. */
-  readonly attempts: number;
-  /** An earlier attempt may have taken effect. */
-  readonly doubtful: boolean;
-  /** When its cause was received. */
-  readonly receivedAt: EpochMs;
-}
-
-export type DropReason = "expired" | "refused" | "not_in_room" | "too_large" | "too_many_waiting";
-
-export type SendOutcome =
-  /** `eventId`: null for a receipt, which is no event. */
-  | { readonly kind: "sent"; readonly eventId: EventId | null }
-  /** `doubtful`: it may have arrived all the same. */
-  | { readonly kind: "dropped"; readonly reason: DropReason; readonly doubtful: boolean }
-  | { readonly kind: "retry"; readonly notBefore: EpochMs; readonly doubtful: boolean };
-
-interface OutboxRow {
-  id: number;
-  cause_event_id: EventId;
-  purpose: string;
-  lane: Lane;
-  room_id: RoomId;
-  type: string;
-  content: string;
-  must_encrypt: number;
-  txn_id: TxnId;
-  expires_at: number;
-  attempts: number;
-  doubtful: number;
-  cause_received_at: number;
-}
-
-const SELECT_ROW = `
-  SELECT id, cause_event_id, purpose, lane, room_id, type, content, must_encrypt, txn_id, expires_at, attempts, doubtful,
-    coalesce((SELECT received_at FROM inbox WHERE inbox.event_id = cause_event_id), queued_at) AS cause_received_at
-  FROM outbox`;
+import { claimDue, claimFair, type FairWant, type Want } from "./dueEntries.ts";
+import { toEntry, type Draft, type DropReason, type Lane, type OutboxEntry, type SendOutcome } from "./outboxEntry.ts";
 
 export class Outbox {
   private readonly database: Database;
@@ -138,40 +78,14 @@ export class Outbox {
       .map((row) => row.room_id);
   }
 
-  /**
-   * Pending entries of a lane whose time has come, earliest end first, fair between rooms; leased.
-   * @param want.busy the room of each entry that is being sent
-   * @param want.perRoom how many of one room may be sent at once
-   */
-  async claim(
-    lane: Lane,
-    want: { max: number; perRoom: number; busy: readonly RoomId[]; leaseMs: number },
-  ): Promise<readonly OutboxEntry[]> {
-    const now = this.clock.now();
-    return this.database.transaction(() => {
-      const due = this.roomsWithPending(lane).flatMap((roomId) => {
-        const free = want.perRoom - want.busy.filter((busy) => busy === roomId).length;
-        return free <= 0 ? [] : this.dueIn(lane, roomId, free, now);
-      });
-      due.sort((a, b) => a.expires_at - b.expires_at || a.id - b.id);
-      return this.leased(due.slice(0, want.max), now + want.leaseMs);
-    });
+  /** See `claimFair` in dueEntries.ts. */
+  async claim(lane: Lane, want: FairWant): Promise<readonly OutboxEntry[]> {
+    return this.database.transaction(() => claimFair(this.database, lane, want, this.clock.now())).map(toEntry);
   }
 
-  /**
-   * Pending entries of a lane whose time has come, the longest due first, whatever their room; leased. The cost does not grow with
-   * what waits: for lanes in which the rooms need no fairness.
-   */
-  async claimDue(lane: Lane, want: { max: number; leaseMs: number }): Promise<readonly OutboxEntry[]> {
-    const now = this.clock.now();
-    return this.database.transaction(() => {
-      const due = this.database
-        .prepare<OutboxRow>(
-          `${SELECT_ROW} WHERE state = 'pending' AND lease_until = 0 AND lane = ? AND not_before <= ? ORDER BY not_before LIMIT ?`,
-        )
-        .all(lane, now, want.max);
-      return this.leased(due, now + want.leaseMs);
-    });
+  /** See `claimDue` in dueEntries.ts. */
+  async claimDue(lane: Lane, want: Want): Promise<readonly OutboxEntry[]> {
+    return this.database.transaction(() => claimDue(this.database, lane, want, this.clock.now())).map(toEntry);
   }
 
   /**
@@ -195,10 +109,20 @@ export class Outbox {
     );
   }
 
-  private leased(rows: readonly OutboxRow[], until: EpochMs): readonly OutboxEntry[] {
-    const lease = this.database.prepare("UPDATE outbox SET lease_until = ? WHERE id = ?");
-    for (const row of rows) lease.run(until, row.id);
-    return rows.map(toEntry);
+  /**
+   * Takes back notices that wait in other words than these, or in rooms that we are not in.
+   * @param content null: all that wait
+   */
+  withdrawNotices(purpose: string, content: JsonObject | null): void {
+    const waiting = "lane = 'notice' AND state = 'pending' AND lease_until = 0 AND purpose = ?";
+    const stale = "(content <> ? OR room_id NOT IN (SELECT room_id FROM rooms WHERE membership = 'join'))";
+    const where = `${waiting} AND ${stale}`;
+    const values = [purpose, JSON.stringify(content)] as const;
+    // Looked at often, and hardly ever there.
+    if (this.database.prepare(`SELECT 1 FROM outbox WHERE ${where} LIMIT 1`).get(...values) === undefined) return;
+    this.database.transaction(() => {
+      this.database.prepare(`DELETE FROM outbox WHERE ${where}`).run(...values);
+    });
   }
 
   /** When the next entry that nobody sends may be tried; null where none waits. */
@@ -209,30 +133,6 @@ export class Outbox {
       )
       .get(lane);
     return row?.not_before ?? null;
-  }
-
-  /** Walks the index from room to room: cost grows with the rooms that wait, not with the answers. */
-  private roomsWithPending(lane: Lane): readonly RoomId[] {
-    return this.database
-      .prepare<{ room: RoomId }>(
-        `WITH RECURSIVE heads (room) AS (
-           SELECT min(room_id) FROM outbox WHERE state = 'pending' AND lane = ?
-           UNION ALL
-           SELECT (SELECT min(room_id) FROM outbox WHERE state = 'pending' AND lane = ? AND room_id > heads.room)
-           FROM heads WHERE heads.room IS NOT NULL
-         ) SELECT room FROM heads WHERE room IS NOT NULL`,
-      )
-      .all(lane, lane)
-      .map((row) => row.room);
-  }
-
-  private dueIn(lane: Lane, roomId: RoomId, max: number, now: EpochMs): readonly OutboxRow[] {
-    return this.database
-      .prepare<OutboxRow>(
-        `${SELECT_ROW} WHERE state = 'pending' AND lane = ? AND room_id = ? AND not_before <= ? AND lease_until < ?
-         ORDER BY expires_at, id LIMIT ?`,
-      )
-      .all(lane, roomId, now, now, max);
   }
 
   async finish(entry: OutboxEntry, outcome: SendOutcome): Promise<void> {
@@ -286,22 +186,4 @@ export class Outbox {
           .run(finishedBefore, max).changes,
     );
   }
-}
-
-function toEntry(row: OutboxRow): OutboxEntry {
-  return {
-    id: row.id,
-    causeEventId: row.cause_event_id,
-    purpose: row.purpose,
-    lane: row.lane,
-    roomId: row.room_id,
-    type: row.type,
-    content: JSON.parse(row.content) as JsonObject,
-    mustEncrypt: row.must_encrypt === 1,
-    txnId: row.txn_id,
-    expiresAt: row.expires_at,
-    attempts: row.attempts,
-    doubtful: row.doubtful === 1,
-    receivedAt: row.cause_received_at,
-  };
 }

@@ -52,7 +52,8 @@ export function nextAttemptIn(
 }
 
 /**
- * For those who own their attempts: as long as the server asks, else longer with each failure.
+ * For those who own their attempts: as long as the server asks, else longer with each failure. A wait too short to be meant counts as
+ * none.
  * @param failures so far, this one included
  * @returns whole milliseconds
  */
@@ -62,8 +63,12 @@ export function pauseAfter(
   pace: Pick<RetryLimits, "baseMs" | "maxBackoffMs">,
 ): number {
   const askedMs = error instanceof ServerRefused ? error.retryAfterMs : null;
-  return askedMs ?? backoffMs(failures, NO_JITTER, pace);
+  const ownMs = backoffMs(failures, NO_JITTER, pace);
+  return askedMs === null || askedMs < SHORTEST_ASKED_MS ? Math.max(askedMs ?? 0, ownMs) : askedMs;
 }
+
+/** A server that asks for no wait at all, or for one of nothing, would be asked thousands of times. */
+const SHORTEST_ASKED_MS = 100;
 
 /** Statuses of a homeserver that say something about the request, and will say it again. */
 const FINAL_STATUSES: ReadonlySet<number> = new Set([403, 413]);

@@ -1,10 +1,15 @@
 /** Asks the bot that runs on a data directory, over its control socket: for the commands. */
 import { request } from "node:http";
-import { existsSync } from "node:fs";
 import { DataDirectoryRefused, ServerUnreachable } from "../errors.ts";
 import { SOCKET_FILE, withSocketPath } from "./socketPath.ts";
 
 export interface ControlReply {
+  readonly status: number;
+  /** The JSON of the answer, unchecked: the bot is of the same version as the command. */
+  readonly answer: unknown;
+}
+
+interface RawReply {
   readonly status: number;
   readonly body: string;
 }
@@ -20,7 +25,6 @@ const LONGEST_WAIT_MS = 30_000;
  * @throws ServerUnreachable the bot took the connection and does not answer, or failed at it
  */
 export async function askBot(directory: string, method: "GET" | "POST", path: string): Promise<ControlReply | null> {
-  if (!existsSync(directory)) return null;
   const reply = await withSocketPath(directory, SOCKET_FILE, (socketPath) => ask(socketPath, method, path)).catch(
     (error: unknown) => {
       const code = error instanceof Error && "code" in error ? error.code : null;
@@ -36,16 +40,23 @@ export async function askBot(directory: string, method: "GET" | "POST", path: st
       );
     },
   );
-  if (reply === null || ANSWERS.has(reply.status)) return reply;
+  if (reply === null) return null;
+  const { status, body } = reply;
+  try {
+    if (ANSWERS.has(status)) return { status, answer: JSON.parse(body) as unknown };
+  } catch {
+    // Said below.
+  }
+  const said = status === 500 ? ` It says: ${body.split("\n", 1)[0] ?? ""}` : "";
   throw new ServerUnreachable(
-    `The bot on ${directory} could not answer. It says: ${reply.body.split("\n", 1)[0] ?? ""}`,
+    `What answers on the control socket in ${directory} gave no usable answer (status ${status}).${said}`,
     {
       doubtful: true,
     },
   );
 }
 
-function ask(socketPath: string, method: string, path: string): Promise<ControlReply> {
+function ask(socketPath: string, method: string, path: string): Promise<RawReply> {
   return new Promise((resolve, reject) => {
     const asked = request({ socketPath, method, path, timeout: LONGEST_WAIT_MS, agent: false }, (response) => {
       const chunks: Buffer[] = [];

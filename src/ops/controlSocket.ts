@@ -38,7 +38,7 @@ export class ControlSocket {
       const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
       this.log.warn(
         { directory: this.directory, code },
-        "there is no control socket: `docket health` and `docket reload` can't reach this bot. Is the path too long, or the file system one without sockets?",
+        "there is no control socket: `docket health` and `docket reload` can't reach this bot. Does the file system have sockets, is the path not too long, and is there nothing else of that name?",
       );
     } finally {
       rmSync(nursery, { recursive: true, force: true });

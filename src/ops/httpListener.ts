@@ -24,7 +24,11 @@ export class HttpListener {
   private stopped: Promise<void> | null = null;
 
   constructor(app: Hono, log: Logger) {
-    const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+    const listener = getRequestListener(app.fetch, {
+      overrideGlobalObjects: false,
+      // For HTTP/1.0, which may come without a Host: load balancers ask so.
+      hostname: "localhost",
+    });
     const limits = {
       maxHeaderSize: LARGEST_HEADERS_BYTES,
       headersTimeout: HEADERS_TIMEOUT_MS,

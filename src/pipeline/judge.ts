@@ -7,7 +7,7 @@ import type { OwnIdentity } from "../crypto/cryptoEngine.ts";
 import type { Handler } from "../handlers/handler.ts";
 import type { Registry } from "../handlers/registry.ts";
 import type { InboxEntry } from "../journal/inboxEntry.ts";
-import type { Draft } from "../journal/outbox.ts";
+import type { Draft } from "../journal/outboxEntry.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
 import type { Logger } from "../logging.ts";
 import { decide, type AnswerPolicy, type Decision } from "../protocol/decision.ts";

@@ -4,7 +4,8 @@
  * bot stops goes out for a bounded while.
  */
 import type { Clock } from "../clock.ts";
-import type { Lane, Outbox, OutboxEntry, SendOutcome } from "../journal/outbox.ts";
+import type { Outbox } from "../journal/outbox.ts";
+import type { Lane, OutboxEntry, SendOutcome } from "../journal/outboxEntry.ts";
 import { supervise, WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";

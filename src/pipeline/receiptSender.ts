@@ -4,7 +4,7 @@
  * refusal not again until the next start; one that can't be delivered is tried again for a day.
  */
 import { Cancelled, DocketError, endsTheBot, ServerRefused } from "../errors.ts";
-import type { OutboxEntry, SendOutcome } from "../journal/outbox.ts";
+import type { OutboxEntry, SendOutcome } from "../journal/outboxEntry.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { isFinalRefusal, pauseAfter } from "../matrix/retries.ts";

@@ -6,7 +6,7 @@
 import { timerDelay, type EpochMs } from "../clock.ts";
 import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
 import { Cancelled, DocketError, endsTheBot, ServerRefused, ServerUnreachable } from "../errors.ts";
-import type { DropReason, OutboxEntry, SendOutcome } from "../journal/outbox.ts";
+import type { DropReason, OutboxEntry, SendOutcome } from "../journal/outboxEntry.ts";
 import type { RoomStates, RoomView } from "../journal/roomStates.ts";
 import type { Homeserver, OutgoingEvent } from "../matrix/homeserver.ts";
 import { isFinalRefusal, pauseAfter } from "../matrix/retries.ts";
@@ -29,6 +29,8 @@ export interface SenderPorts extends OutboxLoopPorts {
  */
 const NOTICES_A_MINUTE = 6;
 const MINUTE_MS = 60_000;
+/** How soon a room that refuses the notice is asked again. */
+const REFUSED_NOTICE_MS = 60 * MINUTE_MS;
 const LANES: Readonly<Record<"response" | "notice", LaneLimits>> = {
   response: { lane: "response", inFlight: 16, inFlightPerRoom: 4 },
   notice: { lane: "notice", inFlight: 1, inFlightPerRoom: 1 },
@@ -122,35 +124,41 @@ export class Sender extends OutboxLoop<SenderPorts> {
     entry: OutboxEntry,
     at: { expired: boolean; sending: boolean },
   ): SendOutcome | null {
-    const { clock, log } = this.ports;
     if (endsTheBot(error)) throw error;
-    if (!(error instanceof Cancelled) || at.expired) this.ports.vitals.sendFailed(clock.now(), error);
+    const refusal = at.sending && error instanceof ServerRefused && isFinalRefusal(error) ? error : null;
+    // Power levels change, and a room must be told: it is asked again. That it refuses says nothing about sending elsewhere.
+    if (this.yields && refusal !== null && refusal.errcode !== "M_TOO_LARGE")
+      return this.again(entry, error, REFUSED_NOTICE_MS, false);
+    if (!(error instanceof Cancelled) || at.expired) this.ports.vitals.sendFailed(this.ports.clock.now(), error);
     if (error instanceof Cancelled) {
       return at.expired ? { kind: "dropped", reason: "expired", doubtful: entry.doubtful || at.sending } : null;
     }
     // A refusal of a key request says nothing about the answer.
-    if (at.sending && error instanceof ServerRefused && isFinalRefusal(error)) {
-      return { kind: "dropped", reason: error.errcode === "M_TOO_LARGE" ? "too_large" : "refused", doubtful: false };
-    }
+    if (refusal !== null)
+      return { kind: "dropped", reason: refusal.errcode === "M_TOO_LARGE" ? "too_large" : "refused", doubtful: false };
     const waitMs = pauseAfter(error, entry.attempts + 1, PACE);
-    const notBefore = clock.now() + waitMs;
     // Messages have a limit of their own, for the account: all answers wait. One for key requests delays this answer alone.
     if (at.sending && error instanceof ServerRefused && error.status === 429) {
-      this.pause.extendTo(notBefore);
+      this.pause.extendTo(this.ports.clock.now() + waitMs);
     }
     const doubtful = at.sending && (error instanceof ServerRefused ? error.status >= 500 : isDoubtful(error));
+    return this.again(entry, error, waitMs, doubtful);
+  }
+
+  private again(entry: OutboxEntry, error: unknown, waitMs: number, doubtful: boolean): SendOutcome {
+    const { clock, log } = this.ports;
     log.warn(
       {
         roomId: entry.roomId,
-        eventId: entry.causeEventId,
+        ...(this.yields ? {} : { eventId: entry.causeEventId }),
         // Anything else is a bug, which must cost this answer at most: the next start would meet it again.
         code: error instanceof DocketError ? error.code : "BUG",
         waitMs,
         problem: error instanceof DocketError ? error.message : undefined,
       },
-      `the ${entry.lane === "notice" ? "notice" : "answer"} could not be sent; trying again while it has time`,
+      `the ${this.yields ? "notice" : "answer"} could not be sent; trying again while it has time`,
     );
-    return { kind: "retry", notBefore, doubtful };
+    return { kind: "retry", notBefore: clock.now() + waitMs, doubtful };
   }
 }
 

@@ -19,6 +19,7 @@ import type { Metrics } from "../metrics.ts";
 import { receiptSupport } from "../protocol/receipts.ts";
 import { RecordStore } from "../record/recordStore.ts";
 import { Advertisement } from "../rooms/advertisement.ts";
+import { Declines } from "../rooms/declines.ts";
 import { Invitations } from "../rooms/invitations.ts";
 import { Residence } from "../rooms/residence.ts";
 import { SyncLoop } from "../session/syncLoop.ts";
@@ -104,6 +105,8 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
       "receipt sender",
       new ReceiptSender({ ...lane, support, prefersStable: () => rules().config.receipts.preferStable }),
     ],
+    // Before its sender: what waits there may be in words that do not count any more.
+    ["residence", new Residence({ ...base, policy: () => ({ ...rules().config.invites, ...rules().config.rooms }) })],
     ["notice sender", new Sender("notice", lane, messages)],
     ["sender", new Sender("response", answers, messages)],
     [
@@ -119,7 +122,7 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
       }),
     ],
     ["advertisement", advertisement],
-    ["residence", new Residence({ ...base, policy: () => ({ ...rules().config.invites, ...rules().config.rooms }) })],
+    ["declines", new Declines({ ...base, policy: () => rules().config.invites })],
     ["invitations", new Invitations({ ...base, policy: () => rules().config.invites })],
     [
       "sync",

@@ -9,7 +9,7 @@ import { runHandler } from "../handlers/handler.ts";
 import type { Verdict } from "../handlers/step.ts";
 import type { Decision, Inbox } from "../journal/inbox.ts";
 import type { InboxEntry } from "../journal/inboxEntry.ts";
-import type { Draft } from "../journal/outbox.ts";
+import type { Draft } from "../journal/outboxEntry.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
 import { supervise, WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";

@@ -3,7 +3,7 @@
  * should be, taken back when it is switched off. Nothing depends on it: where it can't be done, that is noted, and the bot goes on.
  */
 import { isDeepStrictEqual } from "node:util";
-import type { Clock } from "../clock.ts";
+import type { Clock, EpochMs } from "../clock.ts";
 import { Cancelled, DocketError, endsTheBot, ServerRefused } from "../errors.ts";
 import { Nudge, WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
@@ -37,6 +37,7 @@ export class Advertisement extends WorkLoop {
   private readonly ports: AdvertisementPorts;
   private readonly reconsidered = new Nudge();
   private failures = 0;
+  private notBefore: EpochMs = 0;
   private waitMs = FOR_EVER_MS;
 
   constructor(ports: AdvertisementPorts) {
@@ -51,6 +52,9 @@ export class Advertisement extends WorkLoop {
 
   protected async work(): Promise<boolean> {
     const wanted = this.ports.wanted();
+    // A change does not shorten the wait that the homeserver asked for.
+    this.waitMs = this.notBefore - this.ports.clock.now();
+    if (this.waitMs > 0) return false;
     try {
       await this.settle(wanted === null ? null : capabilityFieldValue(wanted));
       this.note(null);
@@ -96,21 +100,23 @@ export class Advertisement extends WorkLoop {
 
   /** Undefined where the field is not there. */
   private async published(path: string, key: string): Promise<JsonValue | undefined> {
+    const profile = await this.ifThere(path);
+    return Object.hasOwn(profile, key) ? profile[key] : undefined;
+  }
+
+  /** Empty where the homeserver has no such thing. */
+  private async ifThere(path: string): Promise<JsonObject> {
     try {
-      const profile = await this.ports.homeserver.request("GET", path, { signal: this.signal, retry: "none" });
-      return Object.hasOwn(profile, key) ? profile[key] : undefined;
+      return await this.ports.homeserver.request("GET", path, { signal: this.signal, retry: "none" });
     } catch (error) {
-      if (error instanceof ServerRefused && error.status === 404) return undefined;
+      if (error instanceof ServerRefused && error.status === 404 && error.errcode !== null) return {};
       throw error;
     }
   }
 
   /** Client-server API, "Capabilities negotiation": `m.profile_fields`. Absent means allowed. */
   private async requireAllowed(key: string): Promise<void> {
-    const answer = await this.ports.homeserver.request("GET", "/_matrix/client/v3/capabilities", {
-      signal: this.signal,
-      retry: "none",
-    });
+    const answer = await this.ifThere("/_matrix/client/v3/capabilities");
     const capabilities = isJsonObject(answer["capabilities"]) ? answer["capabilities"] : {};
     const fields = capabilities["m.profile_fields"] ?? capabilities["uk.tcpip.msc4133.profile_fields"];
     if (!isJsonObject(fields)) return;
@@ -130,7 +136,9 @@ export class Advertisement extends WorkLoop {
     this.note(`${what}: ${why ?? yet}`);
     if (why !== null) return FOR_EVER_MS;
     this.failures += 1;
-    return pauseAfter(error, this.failures, PACE);
+    const waitMs = pauseAfter(error, this.failures, PACE);
+    this.notBefore = this.ports.clock.now() + waitMs;
+    return waitMs;
   }
 
   private note(text: string | null): void {

@@ -1,14 +1,16 @@
 /**
  * How the bot behaves in the rooms that it is in: it says once what it does there, leaves where nobody else is any more, and leaves a
- * public room that it came to by an invitation that did not show it, or before it was one. Guarantees: a room gets the notice once, whatever is restarted or killed;
- * before a room is left for being empty, the homeserver is asked who is in it.
+ * public room that it came to by an invitation that did not show it, or before it was one. Guarantees: a room gets the notice once,
+ * whatever is restarted or killed, in the words that count when it is sent; nothing is said in a room that is to be left; a room that
+ * can't be left holds up no other; before a room is left for being empty, the homeserver is asked who is in it.
  */
 import type { Clock, EpochMs } from "../clock.ts";
 import { Cancelled, DocketError, endsTheBot } from "../errors.ts";
 import type { Invites } from "../journal/invites.ts";
-import { NO_END, type Outbox } from "../journal/outbox.ts";
+import { type Outbox } from "../journal/outbox.ts";
+import { NO_END } from "../journal/outboxEntry.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
-import { WorkLoop } from "../lifecycle.ts";
+import { supervise, WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { pauseAfter } from "../matrix/retries.ts";
@@ -41,6 +43,7 @@ type ReasonToLeave = "alone" | "public_room";
 const NOTICE = "join_notice";
 const POLL_MS = 30_000;
 const PACE = { baseMs: 1_000, maxBackoffMs: 10 * 60_000 };
+const DEPARTURES_AT_ONCE = 4;
 /** Until a sync has shown that we are gone. */
 const GONE_MS = 60_000;
 /** What the room sees as the reason. */
@@ -51,100 +54,116 @@ const FAREWELLS: Readonly<Record<ReasonToLeave, string>> = {
 
 export class Residence extends WorkLoop {
   private readonly ports: ResidencePorts;
-  private readonly attempts = new Map<RoomId, { failures: number; notBefore: EpochMs }>();
+  private readonly leaving = new Map<RoomId, Promise<void>>();
+  /** Rooms that could not be left, or that no sync has shown as left yet, and when to try again. */
+  private readonly attempts = new Map<RoomId, { readonly failures: number; readonly notBefore: EpochMs }>();
 
   constructor(ports: ResidencePorts) {
     super(ports.onFailure);
     this.ports = ports;
   }
 
+  override async stop(): Promise<void> {
+    await super.stop();
+    await Promise.all(this.leaving.values());
+  }
+
   protected async work(): Promise<boolean> {
-    const { leaveWhenAloneMs } = this.ports.policy();
+    const { rooms, clock } = this.ports;
     for (const [roomId, { notBefore }] of this.attempts)
-      if (notBefore <= this.ports.clock.now() && this.ports.rooms.view(roomId)?.membership !== "join")
-        this.attempts.delete(roomId);
-    await this.leaveUnexpectedlyPublic();
-    this.announce();
-    if (leaveWhenAloneMs !== null) await this.leaveEmpty(leaveWhenAloneMs);
+      if (notBefore <= clock.now() && rooms.view(roomId)?.membership !== "join") this.attempts.delete(roomId);
+    const departures = this.departures();
+    this.announce(new Set(departures.map(({ roomId }) => roomId)));
+    for (const { roomId, reason } of departures) this.leave(roomId, reason);
     return false;
   }
 
   protected rest(): Promise<void> {
     const { rooms, clock, policy } = this.ports;
     const { leaveWhenAloneMs } = policy();
+    const now = clock.now();
     const since = leaveWhenAloneMs === null ? null : rooms.oldestSolitude();
-    const dueInMs = since === null ? POLL_MS : since + (leaveWhenAloneMs ?? 0) - clock.now();
-    // What is due and still there was tried just now.
-    return rooms.changed(this.signal, dueInMs > 0 ? Math.min(dueInMs, POLL_MS) : POLL_MS);
+    const due = [...this.attempts.values()].map(({ notBefore }) => notBefore);
+    if (since !== null) due.push(since + (leaveWhenAloneMs ?? 0));
+    // What is due and still there is under way, or was tried just now.
+    const waits = due.map((at) => at - now).filter((waitMs) => waitMs > 0);
+    return rooms.changed(this.signal, Math.min(POLL_MS, ...waits));
   }
 
-  private announce(): void {
+  private departures(): readonly { roomId: RoomId; reason: ReasonToLeave }[] {
+    const { invites, rooms, clock, policy } = this.ports;
+    const { leaveWhenAloneMs, publicRooms } = policy();
+    const unexpected: RoomId[] = [];
+    for (const { roomId, joinRule } of invites.arrivals()) {
+      if (joinRule === "public" && !publicRooms) unexpected.push(roomId);
+      else invites.arrive(roomId);
+    }
+    const empty = leaveWhenAloneMs === null ? [] : rooms.aloneSinceBefore(clock.now() - leaveWhenAloneMs);
+    return [
+      ...unexpected.map((roomId) => ({ roomId, reason: "public_room" as const })),
+      ...empty.map((roomId) => ({ roomId, reason: "alone" as const })),
+    ];
+  }
+
+  private announce(except: ReadonlySet<RoomId>): void {
     const { outbox, rooms, policy } = this.ports;
-    const body = policy().notice;
-    if (body === null) return;
-    const staysIn = outbox.roomsWithout(NOTICE).filter((roomId) => !this.isLeaving(roomId));
+    const { notice } = policy();
+    const content = notice === null ? null : { msgtype: "m.notice", body: notice };
+    outbox.withdrawNotices(NOTICE, content);
+    if (content === null) return;
+    const stays = (roomId: RoomId): boolean =>
+      !except.has(roomId) && !this.leaving.has(roomId) && !this.attempts.has(roomId);
     outbox.enqueue(
-      staysIn.map((roomId) => ({
-        // No event causes it; the room's ID makes it the only one of its room.
-        causeEventId: roomId as string as EventId,
-        purpose: NOTICE,
-        lane: "notice",
-        roomId,
-        type: "m.room.message",
-        content: { msgtype: "m.notice", body },
-        mustEncrypt: rooms.view(roomId)?.everEncrypted ?? true,
-        txnId: txnIdFor(roomId as string as EventId, NOTICE),
-        expiresAt: NO_END,
-      })),
+      outbox
+        .roomsWithout(NOTICE)
+        .filter(stays)
+        .map((roomId) => ({
+          // No event causes it; the room's ID makes it the only one of its room.
+          causeEventId: roomId as string as EventId,
+          purpose: NOTICE,
+          lane: "notice",
+          roomId,
+          type: "m.room.message",
+          content,
+          mustEncrypt: rooms.view(roomId)?.everEncrypted ?? true,
+          txnId: txnIdFor(roomId as string as EventId, NOTICE),
+          expiresAt: NO_END,
+        })),
     );
   }
 
-  private async leaveUnexpectedlyPublic(): Promise<void> {
-    const { invites, policy } = this.ports;
-    for (const { roomId, joinRule } of invites.arrivals()) {
-      const stays = joinRule !== "public" || policy().publicRooms;
-      if (stays || (await this.leave(roomId, "public_room"))) invites.arrive(roomId);
-    }
+  private leave(roomId: RoomId, reason: ReasonToLeave): void {
+    const notBefore = this.attempts.get(roomId)?.notBefore ?? 0;
+    if (this.leaving.size >= DEPARTURES_AT_ONCE || this.leaving.has(roomId)) return;
+    if (this.signal.aborted || notBefore > this.ports.clock.now()) return;
+    const done = supervise(this.depart(roomId, reason), (error) => this.fail(error)).then(() => {
+      this.leaving.delete(roomId);
+      this.ports.rooms.announce();
+    });
+    this.leaving.set(roomId, done);
   }
 
-  private async leaveEmpty(waitMs: number): Promise<void> {
-    const { rooms, clock } = this.ports;
-    for (const roomId of rooms.aloneSinceBefore(clock.now() - waitMs)) await this.leave(roomId, "alone");
-  }
-
-  /** @returns whether we have left; if not, it is tried again later */
-  private async leave(roomId: RoomId, reason: ReasonToLeave): Promise<boolean> {
+  private async depart(roomId: RoomId, reason: ReasonToLeave): Promise<void> {
     const { homeserver, rooms, clock, log } = this.ports;
-    const before = this.attempts.get(roomId);
-    if (this.signal.aborted || this.isLeaving(roomId)) return false;
     try {
-      if (reason === "alone" && (await this.othersAreIn(roomId))) {
-        rooms.notAlone(roomId);
-        return false;
-      }
+      if (reason === "alone" && !(await this.isAlone(roomId))) return rooms.notAlone(roomId);
       await homeserver.leave(roomId, FAREWELLS[reason], this.signal);
       this.attempts.set(roomId, { failures: 0, notBefore: clock.now() + GONE_MS });
       log.info({ roomId, reason }, "left a room");
-      return true;
     } catch (error) {
       if (endsTheBot(error)) throw error;
-      if (error instanceof Cancelled && this.signal.aborted) return false;
-      const failures = (before?.failures ?? 0) + 1;
+      if (error instanceof Cancelled && this.signal.aborted) return;
+      const failures = (this.attempts.get(roomId)?.failures ?? 0) + 1;
       const waitMs = pauseAfter(error, failures, PACE);
       this.attempts.set(roomId, { failures, notBefore: clock.now() + waitMs });
       const code = error instanceof DocketError ? error.code : "BUG";
       log.warn({ roomId, reason, code, waitMs }, "a room could not be left yet");
-      return false;
     }
   }
 
-  /** We have left, or could not yet. */
-  private isLeaving(roomId: RoomId): boolean {
-    return (this.attempts.get(roomId)?.notBefore ?? 0) > this.ports.clock.now();
-  }
-
-  private async othersAreIn(roomId: RoomId): Promise<boolean> {
+  /** An answer without ourselves in it says nothing. */
+  private async isAlone(roomId: RoomId): Promise<boolean> {
     const members = await this.ports.homeserver.joinedMembers(roomId, this.signal);
-    return members.some((userId) => userId !== this.ports.ownUser);
+    return members.length === 1 && members[0] === this.ports.ownUser;
   }
 }

@@ -1,6 +1,8 @@
 /** The configuration of a bot that runs: read anew by a signal or a command, as a whole or not at all. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { Sender } from "../../demo/sender/sender.ts";
@@ -158,7 +160,7 @@ test("policies count at once after a reload: an invitation that waits is judged 
   rewrite(invites("  notice: false\n  max_per_hour: 1\n"));
   assert.equal((await reload()).code, 0);
   const waiting = await alice.createRoom({ invite: [account.userId] });
-  const isWaiting = { roomId: waiting, msg: "invitation not accepted yet" };
+  const isWaiting = { roomId: waiting, msg: "invitation not answered yet" };
   await bot.line((line) => line["roomId"] === isWaiting.roomId && line.msg === isWaiting.msg, "the invitation waits");
   rewrite(invites("  notice: This room is on the record.\n  max_per_hour: 2\n"));
   assert.equal((await reload()).code, 0);
@@ -182,4 +184,26 @@ test("the report says that receipts are not sent while the operator wants them a
   writeConfig({ homeserver: server.url, ...account, directory, yaml: `${DEFAULT_YAML}receipts: { rooms: none }\n` });
   assert.equal((await docket("reload", "--config", config)).code, 0);
   assert.doesNotMatch(await notes(), /receipts/);
+});
+
+test("a signal that comes while the configuration is read for the first time ends nothing, and counts", async (t) => {
+  const { conversation, directory } = await start(t);
+  assert.equal(await conversation.bot.stop(), 0);
+  const pipe = join(directory, "ops_token");
+  execFileSync("mkfifo", [pipe]);
+  const restarted = conversation.restart({
+    yaml: `${DEFAULT_YAML}operations: { listen: "127.0.0.1:0", token: "\${file:./ops_token}" }\n`,
+  });
+  // Opens when the bot reads it, and the bot waits for what is written.
+  const beingRead = async (meanwhile = (): unknown => undefined): Promise<void> => {
+    const pipeEnd = await open(pipe, "w");
+    meanwhile();
+    await pipeEnd.writeFile("an-ops-token");
+    await pipeEnd.close();
+  };
+  await beingRead(() => conversation.bot.child.kill("SIGHUP"));
+  await restarted;
+  await beingRead();
+  await conversation.bot.line(({ msg }) => msg === "the configuration was reloaded", "the reload");
+  assert.equal(await conversation.bot.stop(), 0);
 });

@@ -180,7 +180,7 @@ test("beyond so many within an hour invitations wait, also over a restart, and a
   const { server, alice, account, room, restart } = conversation;
   for (const _ of [1, 2]) await room();
   const third = await alice.createRoom({ invite: [account.userId] });
-  const waits = "invitation not accepted yet";
+  const waits = "invitation not answered yet";
   const line = await conversation.bot.line(({ msg, roomId }) => msg === waits && roomId === third, "it waits");
   const waitMs = Number(line["waitMs"]);
   assert.ok(waitMs > 3_000_000 && waitMs <= 3_600_000, String(waitMs));
@@ -277,4 +277,95 @@ test("by default an empty room is kept for a while", async (t) => {
   await conversation.alice.waitForJoin(await alice.createRoom({ invite: [account.userId] }), account.userId);
   assert.equal(await bot.stop(), 0);
   assert.equal(server.membership(roomId, account.userId), "join");
+});
+
+test("invitations of strangers whose refusals hang hold up no join", async (t) => {
+  const conversation = await startConversation(t, { bot: { yaml: yaml("notice: false, decline: true") } });
+  const { server, sender, account, room } = conversation;
+  const hanging = server.fault({
+    path: /\/leave$/,
+    userId: account.userId,
+    times: Number.POSITIVE_INFINITY,
+    action: { kind: "hang" },
+  });
+  const mallory = await sender("mallory");
+  for (let n = 0; n < 10; n += 1) await mallory.createRoom({ invite: [account.userId] });
+  await server.waitFor(() => hanging.hits > 0, 20_000, "a refusal that hangs");
+  await room();
+});
+
+test("a join that fails because the homeserver is away is tried ever more rarely, and by a reload no sooner", async (t) => {
+  const { server, alice, account, bot } = await startConversation(t, { bot: { yaml: yaml("notice: false") } });
+  const path = /\/join\//;
+  server.fault({ path, times: 3, action: { kind: "answer", status: 502, body: "<html>" } });
+  server.fault({ path, times: 1, action: { kind: "rateLimited", retryAfterMs: 600_000 } });
+  const roomId = await alice.createRoom({ invite: [account.userId] });
+  const waits = (): number[] =>
+    bot.lines.filter(({ msg }) => msg === "invitation not answered yet").map((line) => Number(line["waitMs"]));
+  await bot.line((line) => Number(line["waitMs"]) > 100_000, "the wait that the server asks for", 30_000);
+  const [first = 0, second = 0, third = 0, asked = 0] = waits();
+  assert.ok(first <= 500 && second > first && second <= 1_000 && third > second && third <= 2_000, String(waits()));
+  assert.ok(asked > 590_000);
+  const before = server.requests({ path, userId: account.userId }).length;
+  bot.child.kill("SIGHUP");
+  await bot.line(({ msg }) => msg === "the configuration was reloaded", "the reload");
+  assert.equal(await bot.stop(), 0);
+  assert.equal(server.requests({ path, userId: account.userId }).length, before);
+  assert.equal(server.membership(roomId, account.userId), "invite");
+});
+
+test("a room that was left before it could be told is told after the return, whatever the homeserver said meanwhile", async (t) => {
+  const conversation = await startConversation(t, { bot: { yaml: yaml(`notice: "${NOTICE}"`) } });
+  const { server, alice, account, bot } = conversation;
+  const path = /\/send\//;
+  server.fault({
+    path,
+    userId: account.userId,
+    action: { kind: "answer", status: 403, body: { errcode: "M_FORBIDDEN" } },
+  });
+  const roomId = await conversation.room();
+  await bot.line(({ msg }) => /^the notice could not be sent/.test(msg), "the refusal");
+  assert.deepEqual(noticesIn(alice, roomId), []);
+  server.remove(roomId, alice.userId, account.userId);
+  await alice.invite(roomId, account.userId);
+  await alice.waitFor(() => noticesIn(alice, roomId)[0], 20_000, "the notice");
+});
+
+test("a notice that waits is not said any more once it is switched off", async (t) => {
+  const conversation = await startConversation(t, { bot: { yaml: yaml(`notice: "${NOTICE}"`) } });
+  const { server, alice, account, room, restart } = conversation;
+  const path = /\/send\//;
+  const lost = server.fault({
+    path,
+    userId: account.userId,
+    times: Number.POSITIVE_INFINITY,
+    action: { kind: "dropBefore" },
+  });
+  const roomId = await room();
+  await server.waitFor(() => lost.hits > 0, 20_000, "the notice");
+  assert.equal(await conversation.bot.stop(), 0);
+  lost.remove();
+  await restart({ yaml: yaml("notice: false") });
+  const eventId = await alice.send(roomId, "org.example.report", {
+    "m.request.status": { from_device: alice.deviceId },
+  });
+  await alice.waitForResponse(eventId);
+  assert.equal(await conversation.bot.stop(), 0);
+  assert.deepEqual(noticesIn(alice, roomId), []);
+});
+
+test("a room that can't be left holds up no notice and no other departure", async (t) => {
+  const more = "rooms: { leave_when_alone: 0 }\n";
+  const conversation = await startConversation(t, { bot: { yaml: yaml(`notice: "${NOTICE}"`, more) } });
+  const { server, alice, account, bot, room } = conversation;
+  const [stuck, other] = [await room(), await room()];
+  const hanging = server.fault({ path: /\/joined_members$/, action: { kind: "hang" } });
+  server.leave(stuck, alice.userId);
+  await server.waitFor(() => hanging.hits > 0, 20_000, "a departure that hangs");
+  const next = await room();
+  await alice.waitFor(() => noticesIn(alice, next)[0], 20_000, "the notice");
+  server.leave(other, alice.userId);
+  const line = await bot.line((candidate) => candidate.msg === "left a room", "the other room was left");
+  assert.equal(line["roomId"], other);
+  assert.equal(server.membership(stuck, account.userId), "join");
 });

@@ -276,8 +276,8 @@ export const faults: readonly Fault[] = [
     name: "rate-limit-ignored",
     breaks: "a server's wish to be left alone for a while is obeyed",
     file: "src/matrix/retries.ts",
-    find: "return askedMs ?? backoffMs(failures, NO_JITTER, pace);",
-    replace: "return askedMs === null ? backoffMs(failures, NO_JITTER, pace) : 1;",
+    find: "Math.max(askedMs ?? 0, ownMs) : askedMs;",
+    replace: "Math.max(askedMs ?? 0, ownMs) : 1;",
     test: { file: trouble, name: "an answer that the server limits waits as long as it says, and then arrives" },
   },
   {
@@ -412,7 +412,7 @@ export const faults: readonly Fault[] = [
   {
     name: "one-room-takes-all-places",
     breaks: "a room whose answers are slow does not hold up the others",
-    file: "src/journal/outbox.ts",
+    file: "src/journal/dueEntries.ts",
     find: "const free = want.perRoom -",
     replace: "const free = want.max + want.perRoom -",
     test: {
@@ -489,8 +489,8 @@ export const faults: readonly Fault[] = [
     name: "notice-before-leaving",
     breaks: "nothing is said in a room that the bot is leaving",
     file: "src/rooms/residence.ts",
-    find: ".filter((roomId) => !this.isLeaving(roomId));",
-    replace: ";",
+    find: "      !except.has(roomId) && !this.leaving.has(roomId) && !this.attempts.has(roomId);",
+    replace: "      !except.has(roomId) || roomId !== null;",
     test: {
       file: rooms,
       name: "a public room whose invitation hides that it is one is left as soon as it is seen, before anything is said there",
@@ -508,8 +508,8 @@ export const faults: readonly Fault[] = [
     name: "invitations-without-a-limit",
     breaks: "no more invitations are accepted within an hour than the operator allows",
     file: "src/journal/invites.ts",
-    find: 'outcome.kind === "joined" ? this.clock.now() : null,',
-    replace: "null,",
+    find: "if (update(\"state = 'joined', reason = NULL\") > 0) this.countAccepted(this.clock.now());",
+    replace: "update(\"state = 'joined', reason = NULL\");",
     test: {
       file: rooms,
       name: "beyond so many within an hour invitations wait, also over a restart, and are not lost",
@@ -519,8 +519,8 @@ export const faults: readonly Fault[] = [
     name: "empty-room-left-unasked",
     breaks: "the bot does not leave a room in which somebody still is",
     file: "src/rooms/residence.ts",
-    find: 'if (reason === "alone" && (await this.othersAreIn(roomId))) {',
-    replace: 'if ((await this.othersAreIn(roomId)) && reason !== "alone") {',
+    find: 'if (reason === "alone" && !(await this.isAlone(roomId))) return rooms.notAlone(roomId);',
+    replace: 'if (reason === "alone" && (await this.isAlone(roomId)) === null) return rooms.notAlone(roomId);',
     test: {
       file: rooms,
       name: "before a room is left for being empty the homeserver is asked, and somebody who is there after all keeps the bot",

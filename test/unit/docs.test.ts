@@ -132,13 +132,16 @@ describe("docs/errors.md", () => {
   });
 
   test("lists the reasons why an answer was dropped", () => {
-    same(firstCells(errorsDoc, "Reasons why an answer was dropped"), unionIn("src/journal/outbox.ts", "DropReason"));
+    same(
+      firstCells(errorsDoc, "Reasons why an answer was dropped"),
+      unionIn("src/journal/outboxEntry.ts", "DropReason"),
+    );
   });
 
   test("lists the reasons why an invitation was not accepted", () => {
     same(firstCells(errorsDoc, "Reasons why an invitation was not accepted"), [
       ...unionIn("src/rooms/invitePolicy.ts", "InviteRefusal"),
-      ...found("src/rooms/invitations.ts", /kind: otherwise, reason: "(\w+)"/g),
+      ...found("src/rooms/inviteLoop.ts", /kind: otherwise, reason: "(\w+)"/g),
     ]);
   });
 });

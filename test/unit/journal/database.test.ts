@@ -3,6 +3,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { systemClock } from "../../../src/clock.ts";
+import { Invites } from "../../../src/journal/invites.ts";
+import { migrations } from "../../../src/journal/migrations/index.ts";
+import { RoomStates } from "../../../src/journal/roomStates.ts";
 import Sqlite from "better-sqlite3-multiple-ciphers";
 import { DataDirectoryRefused, ExitCode, StoreFailed } from "../../../src/errors.ts";
 import { Database } from "../../../src/journal/database.ts";
@@ -124,4 +128,22 @@ test("a data directory that is gone while the bot runs ends as a storage error t
     () => requireFreeSpace(gone, 1),
     (error: unknown) => error instanceof StoreFailed && error.message.includes(gone),
   );
+});
+
+test("a database from before there was a policy for rooms keeps its public rooms, and knows which are empty", (t) => {
+  const directory = temporaryDirectory(t);
+  const sqlite = new Sqlite(join(directory, "docket.db"));
+  for (const migration of migrations.slice(0, 2)) sqlite.exec(migration);
+  sqlite.pragma("user_version = 2");
+  sqlite.exec(`
+    INSERT INTO meta VALUES ('user_id', '${BOT}');
+    INSERT INTO rooms VALUES ('!full:x', 'join', 0, '{}', 'shared', 'public'), ('!empty:x', 'join', 0, '{}', 'shared', 'invite');
+    INSERT INTO members VALUES ('!full:x', '${BOT}', 'join'), ('!full:x', '${ALICE}', 'join'), ('!empty:x', '${BOT}', 'join');
+    INSERT INTO invites VALUES ('!full:x', '${ALICE}', 'joined', NULL, 1, 0, 1);
+  `);
+  sqlite.close();
+  const database = Database.open(directory);
+  t.after(() => database.close());
+  assert.deepEqual(new Invites(database, systemClock).arrivals(), []);
+  assert.deepEqual(new RoomStates(database).aloneSinceBefore(Date.now()), ["!empty:x"]);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LeaseLost } from "../../../src/errors.ts";
-import type { Draft } from "../../../src/journal/outbox.ts";
+import type { Draft } from "../../../src/journal/outboxEntry.ts";
 import type { EventId, RoomId, SyncToken, TxnId } from "../../../src/protocol/ids.ts";
 import { ALICE, BOT, ROOM, batch, event, openJournal, stateEvent, update } from "../../support/journal.ts";
 
@@ -38,7 +38,7 @@ test("a sync is kept as a whole or not at all: a failure leaves no event, no roo
   assert.deepEqual(await inbox.takeNew(10), []);
   assert.equal(inbox.position(), "before");
   assert.equal(rooms.view(ROOM), null);
-  assert.equal(invites.next().job, null);
+  assert.equal(invites.next("judge").job, null);
 });
 
 test("the token is written with the events that it covers, and both are there after a restart", async (t) => {

@@ -10,7 +10,7 @@ test("an invitation is on disk with its sync, and still there after a restart", 
   const before = openJournal(t);
   await before.inbox.accept(invited);
   before.database.close();
-  assert.equal(openJournal(t, before.directory).invites.next().job?.inviter, ALICE);
+  assert.equal(openJournal(t, before.directory).invites.next("judge").job?.inviter, ALICE);
 });
 
 test("an invitation that is taken back, or that somebody else's client accepted, is no job any more", async (t) => {
@@ -18,33 +18,33 @@ test("an invitation that is taken back, or that somebody else's client accepted,
     const { inbox, invites } = openJournal(t);
     await inbox.accept(invited);
     await inbox.accept(batch({ rooms: [update({ membership })] }));
-    assert.equal(invites.next().job, null, membership);
+    assert.equal(invites.next("judge").job, null, membership);
   }
 });
 
 test("an invitation that was refused once is a job again when it is sent again", async (t) => {
   const { inbox, invites, clock } = openJournal(t);
   await inbox.accept(invited);
-  const { job } = invites.next();
+  const { job } = invites.next("judge");
   assert(job);
   invites.finish(job, { kind: "ignored", reason: "inviter_not_allowed" });
-  assert.equal(invites.next().job, null);
+  assert.equal(invites.next("judge").job, null);
   clock.time += 1;
   await inbox.accept(batch({ ...invited, receivedAt: clock.now() }));
-  assert.equal(invites.next().job?.roomId, ROOM);
+  assert.equal(invites.next("judge").job?.roomId, ROOM);
 });
 
 test("a join that is to be tried again waits for its time, and only a failure counts as a try", async (t) => {
   const { inbox, invites, clock } = openJournal(t);
   await inbox.accept(invited);
   for (const counts of [false, true]) {
-    const { job } = invites.next();
+    const { job } = invites.next("judge");
     assert(job);
     invites.finish(job, { kind: "retry", notBefore: clock.now() + 1_000, counts });
-    assert.deepEqual(invites.next(), { job: null, lookAgainAt: clock.now() + 1_000 });
+    assert.deepEqual(invites.next("judge"), { job: null, lookAgainAt: clock.now() + 1_000 });
     clock.time += 1_000;
   }
-  assert.equal(invites.next().job?.attempts, 1);
+  assert.equal(invites.next("judge").job?.attempts, 1);
 });
 
 test("rooms are counted once, from the join on, whether a sync has shown them or not", async (t) => {
@@ -52,7 +52,7 @@ test("rooms are counted once, from the join on, whether a sync has shown them or
   const other = "!other:example.org" as RoomId;
   await inbox.accept(batch({ rooms: [update()], invites: [{ ...invite, roomId: other }] }));
   assert.equal(invites.roomCount(), 1);
-  const { job } = invites.next();
+  const { job } = invites.next("judge");
   assert(job);
   invites.finish(job, { kind: "joined" });
   assert.equal(invites.roomCount(), 2, "before a sync has shown it");
@@ -77,7 +77,7 @@ test("each acceptance counts, also of invitations to one room again and again", 
   for (const round of [1, 2, 3]) {
     clock.time = start + round;
     await inbox.accept(batch({ receivedAt: clock.now(), invites: [invite] }));
-    const { job } = invites.next();
+    const { job } = invites.next("judge");
     assert(job);
     invites.finish(job, { kind: "joined" });
     await inbox.accept(batch({ receivedAt: clock.now(), rooms: [update({ roomId: invite.roomId })] }));
@@ -93,7 +93,7 @@ test("a room that we are let into again is counted before a sync shows it", asyn
   const { inbox, invites } = openJournal(t);
   await inbox.accept(batch({ rooms: [update({ roomId: invite.roomId, membership: "leave" })] }));
   await inbox.accept(batch({ invites: [invite] }));
-  const { job } = invites.next();
+  const { job } = invites.next("judge");
   assert(job);
   invites.finish(job, { kind: "joined" });
   assert.equal(invites.roomCount(), 1);

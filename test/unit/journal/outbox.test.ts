@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NO_END, type Draft, type Outbox } from "../../../src/journal/outbox.ts";
-import type { EventId, TxnId } from "../../../src/protocol/ids.ts";
+import { type Outbox } from "../../../src/journal/outbox.ts";
+import { NO_END, type Draft } from "../../../src/journal/outboxEntry.ts";
+import type { EventId, RoomId, TxnId } from "../../../src/protocol/ids.ts";
 import { ROOM, batch, event, openJournal, update } from "../../support/journal.ts";
 
 const START = 1_700_000_000_000;
@@ -116,7 +117,7 @@ test("a room that was told once is never told again, however long ago it was", a
   assert.deepEqual(outbox.roomsWithout("join_notice"), []);
 });
 
-test("a room that was left before it could be told is told when we are in it again; one that refuses is not asked again", async (t) => {
+test("a room that was left before it could be told is told when we are in it again; one for which it is too long is not asked again", async (t) => {
   const { outbox, inbox } = openJournal(t);
   await inbox.accept(batch({ rooms: [update()] }));
   outbox.enqueue([notice()]);
@@ -126,8 +127,27 @@ test("a room that was left before it could be told is told when we are in it aga
   await inbox.accept(batch({ rooms: [update()] }));
   assert.deepEqual(outbox.roomsWithout("join_notice"), [ROOM]);
   outbox.enqueue([notice()]);
-  await outbox.finish(await claimNotice(outbox), { kind: "dropped", reason: "refused", doubtful: false });
+  await outbox.finish(await claimNotice(outbox), { kind: "dropped", reason: "too_large", doubtful: false });
   assert.deepEqual(outbox.roomsWithout("join_notice"), []);
+});
+
+test("a notice that waits in words that no longer count, or for a room that was left, is taken back; one that is being sent is not", async (t) => {
+  const { outbox, inbox } = openJournal(t);
+  const other = "!other:example.org" as RoomId;
+  await inbox.accept(batch({ rooms: [update(), update({ roomId: other })] }));
+  outbox.enqueue([notice(), { ...notice(), causeEventId: other as string as EventId, roomId: other }]);
+  outbox.withdrawNotices("join_notice", notice().content);
+  assert.deepEqual(outbox.roomsWithout("join_notice"), [], "they count");
+  await inbox.accept(batch({ rooms: [update({ roomId: other, membership: "leave" })] }));
+  outbox.withdrawNotices("join_notice", notice().content);
+  await inbox.accept(batch({ rooms: [update({ roomId: other })] }));
+  assert.deepEqual(outbox.roomsWithout("join_notice"), [other], "it was left");
+  const entry = await claimNotice(outbox);
+  outbox.withdrawNotices("join_notice", null);
+  assert.deepEqual(outbox.roomsWithout("join_notice"), [other], "it is being sent");
+  await outbox.release(entry);
+  outbox.withdrawNotices("join_notice", { body: "other words" });
+  assert.equal(outbox.roomsWithout("join_notice").length, 2);
 });
 
 const receiptDraft = (place: number, room = ROOM): Draft => ({

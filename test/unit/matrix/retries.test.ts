@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it, test } from "node:test";
 import fc from "fast-check";
 import { Cancelled, ServerRefused, ServerUnreachable, StoreFailed } from "../../../src/errors.ts";
-import { backoffMs, nextAttemptIn, standardRetries } from "../../../src/matrix/retries.ts";
+import { backoffMs, nextAttemptIn, pauseAfter, standardRetries } from "../../../src/matrix/retries.ts";
 
 const first = { attempts: 1, elapsedMs: 0, random: 0 };
 const refused = (status: number, retryAfterMs: number | null = null): ServerRefused =>
@@ -66,4 +66,15 @@ describe("retries", () => {
       }),
     );
   });
+});
+
+test("a server that asks for a wait of nothing is not asked again at once, ever more rarely", () => {
+  const asked = (retryAfterMs: number): ServerRefused =>
+    new ServerRefused("", { status: 429, errcode: "M_LIMIT_EXCEEDED", retryAfterMs });
+  const pace = { baseMs: 500, maxBackoffMs: 10_000 };
+  assert.deepEqual(
+    [1, 2, 3, 30].map((failures) => pauseAfter(asked(0), failures, pace)),
+    [500, 1_000, 2_000, 10_000],
+  );
+  assert.equal(pauseAfter(asked(2_000), 30, pace), 2_000, "what the server asks for is not exceeded");
 });

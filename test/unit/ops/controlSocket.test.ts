@@ -13,7 +13,8 @@ import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
 
 function socketIn(t: TestContext, directory: string, warned: string[] = []): ControlSocket {
   const app = new Hono()
-    .get("/", (context) => context.text("well"))
+    .get("/", (context) => context.json("well"))
+    .get("/page", (context) => context.text("<html>"))
     .get("/fails", (context) => context.text("This failed (STORE_FAILED); the bot's log says more.\n", 500));
   const log = { ...silentLogger, warn: (_fields: unknown, message: string) => void warned.push(message) };
   const socket = new ControlSocket({ directory, app, log });
@@ -41,7 +42,7 @@ test("nobody else can connect at any moment of its making, whatever the process'
   for (const mode of seen) assert.match(mode, /^[67]00$/);
   assert.equal(statSync(join(directory, "docket.sock")).mode & 0o777, 0o600);
   assert.deepEqual(readdirSync(directory), ["docket.sock"]);
-  assert.equal((await askBot(directory, "GET", "/"))?.body, "well");
+  assert.equal((await askBot(directory, "GET", "/"))?.answer, "well");
 });
 
 test("what a killed process left is replaced, and nothing is there after the stop", async (t) => {
@@ -63,7 +64,7 @@ test("a path that is longer than a socket's may be works", async (t) => {
   const socket = socketIn(t, directory, warned);
   await socket.start();
   assert.deepEqual(warned, []);
-  assert.equal((await askBot(directory, "GET", "/"))?.body, "well");
+  assert.equal((await askBot(directory, "GET", "/"))?.answer, "well");
   await socket.stop();
   assert(!existsSync(join(directory, "docket.sock")));
 });
@@ -86,4 +87,5 @@ test("a bot that fails at its answer is an error that says what it said, and no 
     askBot(directory, "GET", "/fails"),
     (error) => error instanceof ServerUnreachable && /This failed \(STORE_FAILED\)/.test(error.message),
   );
+  await assert.rejects(askBot(directory, "GET", "/page"), ServerUnreachable, "somebody else's page");
 });
