@@ -1,5 +1,6 @@
 /** `docket health`: how is the bot that runs on this data directory? Asks it over its control socket. */
 import type { Command } from "commander";
+import { z } from "zod";
 import { dataDirectoryOf } from "../config/dataDirectory.ts";
 import { ExitCode, ServerUnreachable } from "../errors.ts";
 import { askBot } from "../ops/controlClient.ts";
@@ -13,6 +14,15 @@ interface HealthOptions {
 }
 
 const NOT_READY = 1;
+const check = z.object({ ok: z.boolean(), since: z.number(), problem: z.nullable(z.string()) });
+const REPORT: z.ZodType<HealthReport> = z.object({
+  ready: z.boolean(),
+  since: z.number(),
+  phase: z.enum(["starting", "running", "stopping"]),
+  problem: z.nullable(z.string()),
+  checks: z.object({ syncing: check, decrypting: check, writing: check, sending: check }),
+  notes: z.array(z.string()),
+});
 
 export function addHealth(program: Command, context: CommandContext, run: RunCommand): void {
   program
@@ -30,9 +40,9 @@ export function addHealth(program: Command, context: CommandContext, run: RunCom
 async function health({ config, json }: HealthOptions, context: CommandContext): Promise<CommandResult> {
   const directory = await dataDirectoryOf(config, context);
   try {
-    const reply = await askBot(directory, "GET", "/readyz");
+    const reply = await askBot(directory, "GET", "/readyz", REPORT);
     if (reply === null) return noBotRuns(directory, config, context);
-    const report = reply.answer as HealthReport;
+    const report = reply.answer;
     context.stdout.write(json === true ? `${JSON.stringify(report, null, 2)}\n` : inWords(report));
     return report.ready ? ExitCode.ok : NOT_READY;
   } catch (error) {

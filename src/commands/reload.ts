@@ -1,10 +1,30 @@
 /** `docket reload`: has the running bot reread its configuration, and says what that changed. */
 import type { Command } from "commander";
+import { z } from "zod";
 import { dataDirectoryOf } from "../config/dataDirectory.ts";
 import { ExitCode, formatProblem } from "../errors.ts";
 import { askBot } from "../ops/controlClient.ts";
 import type { ReloadOutcome } from "../ops/reloader.ts";
 import { defaultConfigFile, noBotRuns, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
+
+const problems = z.array(
+  z.object({
+    file: z.string(),
+    line: z.nullable(z.number()),
+    column: z.nullable(z.number()),
+    path: z.string(),
+    message: z.string(),
+    hint: z.string().exactOptional(),
+  }),
+);
+const OUTCOME: z.ZodType<ReloadOutcome> = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("reloaded"),
+    changes: z.object({ live: z.array(z.string()), restart: z.array(z.string()) }),
+    warnings: problems,
+  }),
+  z.object({ kind: z.literal("refused"), problems }),
+]);
 
 export function addReload(program: Command, context: CommandContext, run: RunCommand): void {
   program
@@ -20,9 +40,9 @@ export function addReload(program: Command, context: CommandContext, run: RunCom
 
 async function reload(config: string, context: CommandContext): Promise<CommandResult> {
   const directory = await dataDirectoryOf(config, context);
-  const reply = await askBot(directory, "POST", "/reload");
+  const reply = await askBot(directory, "POST", "/reload", OUTCOME);
   if (reply === null) return noBotRuns(directory, config, context);
-  const outcome = reply.answer as ReloadOutcome;
+  const outcome = reply.answer;
   if (outcome.kind === "refused") {
     for (const problem of outcome.problems) context.stderr.write(`${formatProblem(problem)}\n`);
     context.stderr.write("Not reloaded: what was read before still counts.\n");

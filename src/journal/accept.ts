@@ -57,7 +57,10 @@ export function accept(
         batch.receivedAt,
       );
   }
-  for (const invite of batch.invites) invites.add(invite, batch.receivedAt);
+  for (const invite of batch.invites) {
+    rooms.noteInvited(invite.roomId);
+    invites.add(invite, batch.receivedAt);
+  }
   const unparked = unpark(database, batch.newSessions);
   database
     .prepare("INSERT INTO meta (key, value) VALUES ('sync_token', ?) ON CONFLICT DO UPDATE SET value = excluded.value")

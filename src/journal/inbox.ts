@@ -79,7 +79,7 @@ export class Inbox {
     const result = this.database.transaction(() => accept(batch, this.ports));
     if (batch.newSessions.length > 0) this.keyArrivals += 1;
     if (result.added > 0 || result.unparked > 0) this.arrived.nudge();
-    if (batch.rooms.length > 0) this.ports.rooms.announce();
+    if (batch.rooms.length > 0 || batch.invites.length > 0) this.ports.rooms.announce();
     if (batch.invites.length > 0) this.ports.invites.announce();
     return { added: result.added, gaps: result.gaps };
   }

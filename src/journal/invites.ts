@@ -10,7 +10,7 @@ export type InviteStage = "judge" | "decline";
 
 export interface InviteJob extends Invite {
   readonly receivedAt: EpochMs;
-  /** Why it was refused; null while it is to be judged. */
+  /** Why it was refused, in the stage `decline`. */
   readonly reason: string | null;
   /** Tries so far that failed, and of those the ones after which it is given up. */
   readonly failures: number;
@@ -38,11 +38,14 @@ interface InviteRow {
   not_before: number;
 }
 
+/** The reason of one that waits for a place. */
+const WAITS = "waits";
 const HOUR_MS = 3_600_000;
 
 export class Invites {
   private readonly database: Database;
   private readonly clock: Clock;
+  private readonly inWork = new Set<RoomId>();
   private readonly nudges: Readonly<Record<InviteStage, Nudge>> = { judge: new Nudge(), decline: new Nudge() };
 
   constructor(database: Database, clock: Clock) {
@@ -115,6 +118,11 @@ export class Invites {
     });
   }
 
+  private isPending(roomId: RoomId): boolean {
+    const sql = "SELECT 1 FROM invites WHERE room_id = ? AND state = 'pending'";
+    return this.database.prepare(sql).get(roomId) !== undefined;
+  }
+
   private countAccepted(at: EpochMs): void {
     this.database.prepare("DELETE FROM accepted_invites WHERE accepted_at <= ?").run(at - HOUR_MS);
     this.database.prepare("INSERT INTO accepted_invites (accepted_at) VALUES (?)").run(at);
@@ -128,9 +136,10 @@ export class Invites {
     this.database.transaction(() => {
       this.database
         .prepare(
-          "UPDATE invites SET stage = 'judge', reason = NULL, not_before = CASE WHEN failures = 0 THEN 0 ELSE not_before END WHERE state = 'pending'",
+          `UPDATE invites SET stage = 'judge', reason = NULL, not_before = CASE reason WHEN ? THEN 0 ELSE not_before END
+           WHERE state = 'pending' AND room_id NOT IN (SELECT value FROM json_each(?))`,
         )
-        .run();
+        .run(WAITS, JSON.stringify([...this.inWork]));
     });
     this.announce();
   }
@@ -140,18 +149,15 @@ export class Invites {
     for (const nudge of Object.values(this.nudges)) nudge.nudge();
   }
 
-  /**
-   * The oldest invitation of a stage whose time has come, and when to look again where there is none.
-   * @param inWork rooms whose invitation is being answered
-   */
-  next(stage: InviteStage, inWork: readonly RoomId[] = []): { job: InviteJob | null; lookAgainAt: EpochMs | null } {
+  /** The oldest invitation of a stage whose time has come and that is not in work, and when to look again where there is none. */
+  next(stage: InviteStage): { job: InviteJob | null; lookAgainAt: EpochMs | null } {
     const row = this.database
       .prepare<InviteRow>(
         `SELECT room_id, inviter, join_rule, received_at, reason, failures, attempts, not_before FROM invites
          WHERE state = 'pending' AND stage = ? AND room_id NOT IN (SELECT value FROM json_each(?))
          ORDER BY not_before, received_at LIMIT 1`,
       )
-      .get(stage, JSON.stringify(inWork));
+      .get(stage, JSON.stringify([...this.inWork]));
     if (row === undefined) return { job: null, lookAgainAt: null };
     if (row.not_before > this.clock.now()) return { job: null, lookAgainAt: row.not_before };
     return {
@@ -168,6 +174,15 @@ export class Invites {
     };
   }
 
+  /** It is being answered: nobody else takes it, until `release`. */
+  take({ roomId }: InviteJob): void {
+    this.inWork.add(roomId);
+  }
+
+  release({ roomId }: InviteJob): void {
+    this.inWork.delete(roomId);
+  }
+
   /** Does nothing where the invitation was withdrawn or renewed meanwhile. */
   finish(job: InviteJob, outcome: InviteOutcome): void {
     const same = "room_id = ? AND received_at = ? AND state = 'pending'";
@@ -177,15 +192,17 @@ export class Invites {
     this.database.transaction(() => {
       switch (outcome.kind) {
         case "joined":
-          if (update("state = 'joined', reason = NULL") > 0) this.countAccepted(this.clock.now());
+          // One that was renewed meanwhile is pending still, and was accepted all the same.
+          if (update("state = 'joined', reason = NULL") > 0 || this.isPending(job.roomId))
+            this.countAccepted(this.clock.now());
           return;
         case "declining":
           return void update("stage = 'decline', reason = ?, not_before = 0", outcome.reason);
         case "wait":
-          return void update("not_before = ?, failures = 0", outcome.notBefore);
+          return void update("not_before = ?, reason = ?", outcome.notBefore, WAITS);
         case "retry":
           return void update(
-            "failures = failures + 1, attempts = attempts + ?, not_before = ?",
+            "failures = failures + 1, attempts = attempts + ?, not_before = ?, reason = CASE stage WHEN 'judge' THEN NULL ELSE reason END",
             Number(outcome.counts),
             outcome.notBefore,
           );

@@ -10,6 +10,9 @@ import type { Database } from "./database.ts";
 import { claimDue, claimFair, type FairWant, type Want } from "./dueEntries.ts";
 import { toEntry, type Draft, type DropReason, type Lane, type OutboxEntry, type SendOutcome } from "./outboxEntry.ts";
 
+/** Why a notice was dropped that its room still has to be given. */
+const TOLD_LATER: ReadonlySet<DropReason> = new Set(["not_in_room", "withdrawn"]);
+
 export class Outbox {
   private readonly database: Database;
   private readonly clock: Clock;
@@ -157,8 +160,8 @@ export class Outbox {
             now,
             entry.id,
           );
-        // Nobody has heard it; when we are in the room again, it is said.
-        if (entry.lane === "notice" && outcome.kind === "dropped" && outcome.reason === "not_in_room")
+        // Nobody has heard it; when we are in the room again, or in other words, it is said.
+        if (entry.lane === "notice" && outcome.kind === "dropped" && TOLD_LATER.has(outcome.reason))
           this.database.prepare("DELETE FROM outbox WHERE id = ?").run(entry.id);
       }
     });

@@ -35,7 +35,7 @@ export interface OutboxEntry extends Draft {
   readonly receivedAt: EpochMs;
 }
 
-export type DropReason = "expired" | "refused" | "not_in_room" | "too_large" | "too_many_waiting";
+export type DropReason = "expired" | "refused" | "not_in_room" | "too_large" | "too_many_waiting" | "withdrawn";
 
 export type SendOutcome =
   /** `eventId`: null for a receipt, which is no event. */

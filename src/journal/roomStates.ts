@@ -83,6 +83,13 @@ export class RoomStates {
     });
   }
 
+  /** We are invited, and so not in it any more: a kick that the same sync covered up. Call inside the journal's transaction. */
+  noteInvited(roomId: RoomId): void {
+    this.database
+      .prepare("UPDATE rooms SET membership = 'leave', alone_since = NULL WHERE room_id = ? AND membership = 'join'")
+      .run(roomId);
+  }
+
   /** Applies one room of a sync. Call inside the journal's transaction. */
   apply(update: RoomUpdate, ownUser: UserId, at: EpochMs): void {
     const before = this.view(update.roomId);

@@ -1,12 +1,12 @@
 /** Asks the bot that runs on a data directory, over its control socket: for the commands. */
 import { request } from "node:http";
+import type { z } from "zod";
 import { DataDirectoryRefused, ServerUnreachable } from "../errors.ts";
 import { SOCKET_FILE, withSocketPath } from "./socketPath.ts";
 
-export interface ControlReply {
+export interface ControlReply<Answer> {
   readonly status: number;
-  /** The JSON of the answer, unchecked: the bot is of the same version as the command. */
-  readonly answer: unknown;
+  readonly answer: Answer;
 }
 
 interface RawReply {
@@ -16,15 +16,22 @@ interface RawReply {
 
 /** Of the paths that commands ask for: done, not ready, refused. Anything else is a failure, told in one line. */
 const ANSWERS: ReadonlySet<number> = new Set([200, 422, 503]);
+const LARGEST_ANSWER_BYTES = 1024 * 1024;
 const LONGEST_WAIT_MS = 30_000;
 
 /**
  * @param directory the data directory
+ * @param schema of the answer
  * @returns null where no bot listens there
  * @throws DataDirectoryRefused the socket belongs to another user
  * @throws ServerUnreachable the bot took the connection and does not answer, or failed at it
  */
-export async function askBot(directory: string, method: "GET" | "POST", path: string): Promise<ControlReply | null> {
+export async function askBot<Answer>(
+  directory: string,
+  method: "GET" | "POST",
+  path: string,
+  schema: z.ZodType<Answer>,
+): Promise<ControlReply<Answer> | null> {
   const reply = await withSocketPath(directory, SOCKET_FILE, (socketPath) => ask(socketPath, method, path)).catch(
     (error: unknown) => {
       const code = error instanceof Error && "code" in error ? error.code : null;
@@ -43,11 +50,12 @@ export async function askBot(directory: string, method: "GET" | "POST", path: st
   if (reply === null) return null;
   const { status, body } = reply;
   try {
-    if (ANSWERS.has(status)) return { status, answer: JSON.parse(body) as unknown };
+    if (ANSWERS.has(status)) return { status, answer: schema.parse(JSON.parse(body)) };
   } catch {
     // Said below.
   }
-  const said = status === 500 ? ` It says: ${body.split("\n", 1)[0] ?? ""}` : "";
+  const said =
+    status === 500 ? ` It says: ${(body.split("\n", 1)[0] ?? "").replace(/\p{Cc}/gu, " ").slice(0, 200)}` : "";
   throw new ServerUnreachable(
     `What answers on the control socket in ${directory} gave no usable answer (status ${status}).${said}`,
     {
@@ -58,15 +66,22 @@ export async function askBot(directory: string, method: "GET" | "POST", path: st
 
 function ask(socketPath: string, method: string, path: string): Promise<RawReply> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, method, path, timeout: LONGEST_WAIT_MS, agent: false }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.on("error", reject);
-      response.on("end", () =>
-        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") }),
-      );
-    });
-    asked.on("timeout", () => asked.destroy(new Error("no answer in time")));
+    const asked = request(
+      { socketPath, method, path, signal: AbortSignal.timeout(LONGEST_WAIT_MS), agent: false },
+      (response) => {
+        const chunks: Buffer[] = [];
+        let length = 0;
+        response.on("data", (chunk: Buffer) => {
+          length += chunk.length;
+          if (length > LARGEST_ANSWER_BYTES) asked.destroy(new Error("the answer has no end"));
+          else chunks.push(chunk);
+        });
+        response.on("error", reject);
+        response.on("end", () =>
+          resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") }),
+        );
+      },
+    );
     asked.on("error", reject);
     asked.end();
   });

@@ -23,6 +23,8 @@ const PACE = { baseMs: 500, maxBackoffMs: 5 * 60_000 };
 
 export class ReceiptSender extends OutboxLoop<ReceiptSenderPorts> {
   private stableRefused = false;
+  /** Since one went out. */
+  private failures = 0;
 
   constructor(ports: ReceiptSenderPorts) {
     // A limit on receipts says nothing about messages: a pause of its own.
@@ -38,6 +40,7 @@ export class ReceiptSender extends OutboxLoop<ReceiptSenderPorts> {
     const stable = support === "released" || (prefersStable() && !this.stableRefused);
     try {
       await homeserver.receipt(event, stable ? receiptTypes.stable : receiptTypes.unstable, this.signal);
+      this.failures = 0;
       return { kind: "sent", eventId: null };
     } catch (error) {
       if (endsTheBot(error)) throw error;
@@ -54,10 +57,11 @@ export class ReceiptSender extends OutboxLoop<ReceiptSenderPorts> {
 
   private again(entry: OutboxEntry, error: unknown): SendOutcome {
     const { clock, log } = this.ports;
-    const waitMs = pauseAfter(error, entry.attempts + 1, PACE);
+    this.failures += 1;
+    const waitMs = pauseAfter(error, this.failures, PACE);
     const notBefore = clock.now() + waitMs;
-    // What it says about one, it says about all.
-    if (error instanceof ServerRefused && error.status === 429) this.pause.extendTo(notBefore);
+    // What the homeserver says about one, it says about all.
+    this.pause.extendTo(notBefore);
     const code = error instanceof DocketError ? error.code : "BUG";
     log.debug({ roomId: entry.roomId, eventId: entry.causeEventId, code, waitMs }, "a receipt could not be sent yet");
     return { kind: "retry", notBefore, doubtful: true };

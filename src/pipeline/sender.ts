@@ -19,6 +19,8 @@ export interface SenderPorts extends OutboxLoopPorts {
   readonly engine: CryptoEngine;
   readonly homeserver: Homeserver;
   readonly vitals: Vitals;
+  /** What is said in each room now; null where nothing is. */
+  readonly notice: () => string | null;
   /** No attempt starts later than this before the end of the lifetime, in milliseconds. */
   readonly sendMarginMs: () => number;
 }
@@ -63,6 +65,8 @@ export class Sender extends OutboxLoop<SenderPorts> {
     const lastMoment = lastMomentToStart(entry.expiresAt, this.ports.sendMarginMs());
     const dropped = (reason: DropReason): SendOutcome => ({ kind: "dropped", reason, doubtful: entry.doubtful });
     if (clock.now() > lastMoment) return dropped("expired");
+    // It was queued, or tried, in words that do not count any more.
+    if (this.yields && entry.content["body"] !== this.ports.notice()) return dropped("withdrawn");
     const room = rooms.view(entry.roomId);
     if (room !== null && room.membership !== "join") return dropped("not_in_room");
     // Nothing is guessed about a room: not even whether it is encrypted.

@@ -95,7 +95,12 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
   });
   const judging = { ...base, recorder, judge };
   // What is not sent is sent after the next start; only answers are waited for.
-  const lane = { ...base, sendMarginMs: () => rules().config.responses.sendMarginMs, drainMs: 0 };
+  const lane = {
+    ...base,
+    sendMarginMs: () => rules().config.responses.sendMarginMs,
+    notice: () => rules().config.invites.notice,
+    drainMs: 0,
+  };
   const answers = { ...lane, drainMs: Math.min(limits.shutdownGraceMs, LONGEST_DRAIN_MS) };
   const messages = new Pause();
   const { freeDiskBytes, settledRowsMs } = limits;

@@ -17,9 +17,15 @@ export class Invitations extends InviteLoop {
     super(ports, "judge", JOINS_AT_ONCE);
   }
 
+  protected override mayTake(job: InviteJob): boolean {
+    return judgeInvite(job, this.ports.policy(), this.residency()).kind !== "busy";
+  }
+
   protected async answer(job: InviteJob): Promise<InviteOutcome | null> {
     const policy = this.ports.policy();
     const verdict = judgeInvite(job, policy, this.residency());
+    // Nothing has changed since `mayTake`; were it so, it would be asked again.
+    if (verdict.kind === "busy") return { kind: "wait", notBefore: this.ports.clock.now() };
     if (verdict.kind === "wait") return { kind: "wait", notBefore: verdict.until };
     if (verdict.kind === "refuse")
       return { kind: policy.decline === null ? "ignored" : "declining", reason: verdict.refusal };

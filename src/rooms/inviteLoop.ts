@@ -48,13 +48,20 @@ export abstract class InviteLoop extends WorkLoop {
 
   protected async work(): Promise<boolean> {
     if (this.inWork.size >= this.atOnce) return false;
-    const { job, lookAgainAt } = this.ports.invites.next(this.stage, [...this.inWork.keys()]);
+    const { invites, clock } = this.ports;
+    const { job, lookAgainAt } = invites.next(this.stage);
     this.lookAgainAt = lookAgainAt;
     if (job === null) return false;
+    if (!this.mayTake(job)) {
+      this.lookAgainAt = clock.now() + POLL_MS;
+      return false;
+    }
+    invites.take(job);
     const done = supervise(this.handle(job), (error) => this.fail(error)).then(() => {
+      invites.release(job);
       this.inWork.delete(job.roomId);
       this.finished(job);
-      this.ports.invites.announce();
+      invites.announce();
     });
     this.inWork.set(job.roomId, done);
     return true;
@@ -67,6 +74,11 @@ export abstract class InviteLoop extends WorkLoop {
 
   /** @returns null where the bot stops: the invitation is taken up after the next start */
   protected abstract answer(job: InviteJob): Promise<InviteOutcome | null>;
+
+  /** Whether it can be answered before those in work are: when they are, it is looked at again. */
+  protected mayTake(_job: InviteJob): boolean {
+    return true;
+  }
 
   /** The answer to it is written down. */
   protected finished(_job: InviteJob): void {}

@@ -26,12 +26,12 @@ export type InviteRefusal = "inviter_not_allowed" | "public_room" | "too_many_ro
 export type InviteVerdict =
   | { readonly kind: "accept" }
   | { readonly kind: "refuse"; readonly refusal: InviteRefusal }
-  /** There is no room for it now. */
-  | { readonly kind: "wait"; readonly until: EpochMs };
+  /** There is no place for it now. */
+  | { readonly kind: "wait"; readonly until: EpochMs }
+  /** There is a place for it only if a join that is under way fails. */
+  | { readonly kind: "busy" };
 
 export const HOUR_MS = 3_600_000;
-/** How soon it is known what became of a join that is under way. */
-const SOON_MS = 1_000;
 
 /** @param invite.joinRule null where the invitation does not show it: then it is looked at after the join */
 export function judgeInvite(
@@ -42,10 +42,10 @@ export function judgeInvite(
   if (!isListed(invite.inviter, policy.accept)) return { kind: "refuse", refusal: "inviter_not_allowed" };
   if (invite.joinRule === "public" && !policy.publicRooms) return { kind: "refuse", refusal: "public_room" };
   if (at.rooms >= policy.maxRooms) return { kind: "refuse", refusal: "too_many_rooms" };
-  if (at.rooms + at.joining >= policy.maxRooms) return { kind: "wait", until: at.now + SOON_MS };
+  if (at.rooms + at.joining >= policy.maxRooms) return { kind: "busy" };
   const oldest = at.accepted[policy.maxPerHour - 1];
   if (oldest !== undefined) return { kind: "wait", until: oldest + HOUR_MS };
-  if (at.accepted.length + at.joining >= policy.maxPerHour) return { kind: "wait", until: at.now + SOON_MS };
+  if (at.accepted.length + at.joining >= policy.maxPerHour) return { kind: "busy" };
   return { kind: "accept" };
 }
 

@@ -40,9 +40,16 @@ export interface ResidencePorts {
 
 type ReasonToLeave = "alone" | "public_room";
 
+/** To leave a room: it failed so often, or it was done and no sync has shown it yet; and when to try again. */
+interface Attempt {
+  readonly failures: number;
+  readonly notBefore: EpochMs;
+}
+
 const NOTICE = "join_notice";
 const POLL_MS = 30_000;
 const PACE = { baseMs: 1_000, maxBackoffMs: 10 * 60_000 };
+/** For each reason: who is in a room that looks empty may take long to learn, and must not hold up the others. */
 const DEPARTURES_AT_ONCE = 4;
 /** Until a sync has shown that we are gone. */
 const GONE_MS = 60_000;
@@ -54,9 +61,8 @@ const FAREWELLS: Readonly<Record<ReasonToLeave, string>> = {
 
 export class Residence extends WorkLoop {
   private readonly ports: ResidencePorts;
-  private readonly leaving = new Map<RoomId, Promise<void>>();
-  /** Rooms that could not be left, or that no sync has shown as left yet, and when to try again. */
-  private readonly attempts = new Map<RoomId, { readonly failures: number; readonly notBefore: EpochMs }>();
+  private readonly leaving = new Map<RoomId, { readonly reason: ReasonToLeave; readonly done: Promise<void> }>();
+  private readonly attempts = new Map<RoomId, Attempt>();
 
   constructor(ports: ResidencePorts) {
     super(ports.onFailure);
@@ -65,15 +71,15 @@ export class Residence extends WorkLoop {
 
   override async stop(): Promise<void> {
     await super.stop();
-    await Promise.all(this.leaving.values());
+    await Promise.all([...this.leaving.values()].map(({ done }) => done));
   }
 
   protected async work(): Promise<boolean> {
-    const { rooms, clock } = this.ports;
-    for (const [roomId, { notBefore }] of this.attempts)
-      if (notBefore <= clock.now() && rooms.view(roomId)?.membership !== "join") this.attempts.delete(roomId);
     const departures = this.departures();
-    this.announce(new Set(departures.map(({ roomId }) => roomId)));
+    const departing = new Set(departures.map(({ roomId }) => roomId));
+    for (const [roomId, attempt] of this.attempts)
+      if (!this.counts(roomId, attempt, departing)) this.attempts.delete(roomId);
+    this.announce(departing);
     for (const { roomId, reason } of departures) this.leave(roomId, reason);
     return false;
   }
@@ -88,6 +94,13 @@ export class Residence extends WorkLoop {
     // What is due and still there is under way, or was tried just now.
     const waits = due.map((at) => at - now).filter((waitMs) => waitMs > 0);
     return rooms.changed(this.signal, Math.min(POLL_MS, ...waits));
+  }
+
+  /** A failure counts while the room is to be left; a departure, until a sync has shown it, or does not. */
+  private counts(roomId: RoomId, { failures, notBefore }: Attempt, departing: ReadonlySet<RoomId>): boolean {
+    const { rooms, clock } = this.ports;
+    if (failures > 0) return departing.has(roomId);
+    return notBefore > clock.now() && rooms.view(roomId)?.membership === "join";
   }
 
   private departures(): readonly { roomId: RoomId; reason: ReasonToLeave }[] {
@@ -134,13 +147,14 @@ export class Residence extends WorkLoop {
 
   private leave(roomId: RoomId, reason: ReasonToLeave): void {
     const notBefore = this.attempts.get(roomId)?.notBefore ?? 0;
-    if (this.leaving.size >= DEPARTURES_AT_ONCE || this.leaving.has(roomId)) return;
+    const alike = [...this.leaving.values()].filter((other) => other.reason === reason).length;
+    if (alike >= DEPARTURES_AT_ONCE || this.leaving.has(roomId)) return;
     if (this.signal.aborted || notBefore > this.ports.clock.now()) return;
     const done = supervise(this.depart(roomId, reason), (error) => this.fail(error)).then(() => {
       this.leaving.delete(roomId);
       this.ports.rooms.announce();
     });
-    this.leaving.set(roomId, done);
+    this.leaving.set(roomId, { reason, done });
   }
 
   private async depart(roomId: RoomId, reason: ReasonToLeave): Promise<void> {

@@ -188,6 +188,23 @@ test("a receipt that fails is sent again, also by the next life of a bot that wa
   assert.equal(alice.responsesTo(eventId).length, 1);
 });
 
+test("a homeserver that does not take receipts is asked ever more rarely, however many wait", async (t) => {
+  const conversation = await startConversation(t);
+  const { server, alice, room } = conversation;
+  const roomId = await room({ encrypted: true });
+  const failing = server.fault({
+    path: /\/receipt\//,
+    times: Number.POSITIVE_INFINITY,
+    action: { kind: "answer", status: 502, body: "a proxy's page" },
+  });
+  for (let n = 0; n < 20; n += 1) await alice.send(roomId, "org.example.flood", { n });
+  const eventId = await alice.send(roomId, REPORT, request(alice));
+  await alice.waitForResponse(eventId);
+  assert.ok(failing.hits <= 12, `${failing.hits} attempts`);
+  failing.remove();
+  await alice.waitForReceipt(eventId, 60_000);
+});
+
 test("a receipt that is refused for good is dropped with its reason, and is no reason to stop", async (t) => {
   const conversation = await startConversation(t);
   const { server, alice, room, bot } = conversation;

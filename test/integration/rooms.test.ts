@@ -369,3 +369,17 @@ test("a room that can't be left holds up no notice and no other departure", asyn
   assert.equal(line["roomId"], other);
   assert.equal(server.membership(stuck, account.userId), "join");
 });
+
+test("a room that the bot has left and comes back to is told when it is back", async (t) => {
+  const conversation = await startConversation(t, { bot: { yaml: yaml(`notice: "${NOTICE}"`) } });
+  const { server, alice, account } = conversation;
+  const hold = server.fault({ path: /\/join\//, userId: account.userId, action: { kind: "hang" } });
+  const roomId = await alice.createRoom({ invite: [account.userId] });
+  await server.waitFor(() => hold.hits > 0, 20_000, "the join");
+  await alice.sendState(roomId, "m.room.join_rules", "", { join_rule: "public" });
+  hold.release();
+  await departure(conversation, roomId);
+  await alice.sendState(roomId, "m.room.join_rules", "", { join_rule: "invite" });
+  await alice.invite(roomId, account.userId);
+  await alice.waitFor(() => noticesIn(alice, roomId)[0], 20_000, "the notice");
+});

@@ -508,8 +508,8 @@ export const faults: readonly Fault[] = [
     name: "invitations-without-a-limit",
     breaks: "no more invitations are accepted within an hour than the operator allows",
     file: "src/journal/invites.ts",
-    find: "if (update(\"state = 'joined', reason = NULL\") > 0) this.countAccepted(this.clock.now());",
-    replace: "update(\"state = 'joined', reason = NULL\");",
+    find: 'this.database.prepare("INSERT INTO accepted_invites (accepted_at) VALUES (?)").run(at);',
+    replace: "void at;",
     test: {
       file: rooms,
       name: "beyond so many within an hour invitations wait, also over a restart, and are not lost",
@@ -671,6 +671,28 @@ export const faults: readonly Fault[] = [
     test: {
       file: packaging,
       name: "does not start again what somebody has to mend first: the codes of docs/errors.md",
+    },
+  },
+  {
+    name: "withdrawn-notice-sent",
+    breaks: "a notice is said in the words that count when it is sent",
+    file: "src/pipeline/sender.ts",
+    find: 'entry.content["body"] !== this.ports.notice()) return',
+    replace: 'entry.content["body"] === null) return',
+    test: {
+      file: "test/unit/pipeline/sender.test.ts",
+      name: "a notice is not tried again in words that do not count any more, and its room is to be told",
+    },
+  },
+  {
+    name: "kick-covered-up",
+    breaks: "what is known of a room is not from before a kick that one sync covered up",
+    file: "src/journal/accept.ts",
+    find: "    rooms.noteInvited(invite.roomId);",
+    replace: "",
+    test: {
+      file: "test/unit/journal/invites.test.ts",
+      name: "an invitation to a room that we were in says that we are out, and a join of one that was renewed counts",
     },
   },
 ];

@@ -15,7 +15,7 @@ ALTER TABLE invites ADD COLUMN join_rule TEXT;
 -- 1 when a sync has shown the room that was joined, and what it shows of it was acted upon.
 ALTER TABLE invites ADD COLUMN arrived INTEGER NOT NULL DEFAULT 0;
 -- Rooms joined before there was a policy on public ones stay.
-UPDATE invites SET arrived = 1;
+UPDATE invites SET arrived = 1 WHERE state <> 'pending';
 -- What a pending one waits for: to be judged, or, refused, that its inviter is told (decline).
 ALTER TABLE invites ADD COLUMN stage TEXT NOT NULL DEFAULT 'judge';
 ALTER TABLE invites ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;

@@ -111,3 +111,58 @@ test("a room is looked at once after each join, as it is then, whatever the invi
     await inbox.accept(batch({ rooms: [update({ roomId: invite.roomId, membership: "leave" })] }));
   }
 });
+
+test("waiting for a place forgets no failure, and a change of the policy shortens the wait for a place alone", async (t) => {
+  const { inbox, invites, clock } = openJournal(t);
+  const other = "!other:example.org" as RoomId;
+  await inbox.accept(batch({ invites: [invite, { ...invite, roomId: other }] }));
+  const next = (roomId: RoomId) => {
+    clock.time += 1;
+    const { job } = invites.next("judge");
+    assert(job);
+    assert.equal(job.roomId, roomId);
+    return job;
+  };
+  const failing = invites.next("judge").job;
+  assert(failing);
+  invites.finish(failing, { kind: "retry", notBefore: 0, counts: false });
+  invites.finish(failing, { kind: "wait", notBefore: clock.now() + 1_000 });
+  const last = failing.roomId === ROOM ? other : ROOM;
+  invites.finish(next(last), { kind: "retry", notBefore: clock.now() + 500_000, counts: false });
+  assert.equal(invites.next("judge").job, null);
+  invites.reconsider();
+  const again = next(failing.roomId);
+  assert.equal(again.failures, 1);
+  invites.take(again);
+  assert.equal(invites.next("judge").job, null, "the other one keeps the wait that it was asked for");
+});
+
+test("what is being answered is nobody else's, whatever changes meanwhile", async (t) => {
+  const { inbox, invites } = openJournal(t);
+  await inbox.accept(batch({ invites: [invite] }));
+  const { job } = invites.next("judge");
+  assert(job);
+  invites.finish(job, { kind: "declining", reason: "public_room" });
+  const declining = invites.next("decline").job;
+  assert(declining);
+  assert.equal(declining.reason, "public_room");
+  invites.take(declining);
+  invites.reconsider();
+  assert.deepEqual([invites.next("judge").job, invites.next("decline").job], [null, null]);
+  invites.release(declining);
+  invites.reconsider();
+  assert.equal(invites.next("judge").job?.reason, null, "judged anew");
+});
+
+test("an invitation to a room that we were in says that we are out, and a join of one that was renewed counts", async (t) => {
+  const { inbox, invites, rooms, clock } = openJournal(t);
+  const start = clock.now();
+  await inbox.accept(batch({ receivedAt: start - 3, invites: [invite] }));
+  const { job } = invites.next("judge");
+  assert(job);
+  await inbox.accept(batch({ receivedAt: start - 2, rooms: [update({ roomId: invite.roomId })] }));
+  await inbox.accept(batch({ receivedAt: start - 1, invites: [invite] }));
+  assert.equal(rooms.view(invite.roomId)?.membership, "leave");
+  invites.finish(job, { kind: "joined" });
+  assert.deepEqual(invites.acceptedSince(0, 10), [start, start - 2]);
+});

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { umask } from "node:process";
 import { test, type TestContext } from "node:test";
 import { Hono } from "hono";
+import { z } from "zod";
 import { ServerUnreachable } from "../../../src/errors.ts";
 import { silentLogger } from "../../../src/logging.ts";
 import { askBot } from "../../../src/ops/controlClient.ts";
@@ -42,7 +43,7 @@ test("nobody else can connect at any moment of its making, whatever the process'
   for (const mode of seen) assert.match(mode, /^[67]00$/);
   assert.equal(statSync(join(directory, "docket.sock")).mode & 0o777, 0o600);
   assert.deepEqual(readdirSync(directory), ["docket.sock"]);
-  assert.equal((await askBot(directory, "GET", "/"))?.answer, "well");
+  assert.equal((await askBot(directory, "GET", "/", z.string()))?.answer, "well");
 });
 
 test("what a killed process left is replaced, and nothing is there after the stop", async (t) => {
@@ -52,7 +53,7 @@ test("what a killed process left is replaced, and nothing is there after the sto
   writeFileSync(join(directory, "docket.sock.new", "s"), "left");
   const socket = socketIn(t, directory);
   await socket.start();
-  assert.equal((await askBot(directory, "GET", "/"))?.status, 200);
+  assert.equal((await askBot(directory, "GET", "/", z.string()))?.status, 200);
   await Promise.all([socket.stop(), socket.stop()]);
   assert.deepEqual(readdirSync(directory), []);
 });
@@ -64,7 +65,7 @@ test("a path that is longer than a socket's may be works", async (t) => {
   const socket = socketIn(t, directory, warned);
   await socket.start();
   assert.deepEqual(warned, []);
-  assert.equal((await askBot(directory, "GET", "/"))?.answer, "well");
+  assert.equal((await askBot(directory, "GET", "/", z.string()))?.answer, "well");
   await socket.stop();
   assert(!existsSync(join(directory, "docket.sock")));
 });
@@ -74,18 +75,19 @@ test("where there can be no socket the bot goes on, and says so; where nobody li
   const warned: string[] = [];
   await socketIn(t, join(directory, "missing"), warned).start();
   assert.match(warned.join(), /no control socket/);
-  assert.equal(await askBot(join(directory, "missing"), "GET", "/"), null);
-  assert.equal(await askBot(directory, "GET", "/"), null);
+  assert.equal(await askBot(join(directory, "missing"), "GET", "/", z.string()), null);
+  assert.equal(await askBot(directory, "GET", "/", z.string()), null);
   writeFileSync(join(directory, "docket.sock"), "");
-  assert.equal(await askBot(directory, "GET", "/"), null);
+  assert.equal(await askBot(directory, "GET", "/", z.string()), null);
 });
 
 test("a bot that fails at its answer is an error that says what it said, and no answer to be read", async (t) => {
   const directory = temporaryDirectory(t);
   await socketIn(t, directory).start();
   await assert.rejects(
-    askBot(directory, "GET", "/fails"),
+    askBot(directory, "GET", "/fails", z.string()),
     (error) => error instanceof ServerUnreachable && /This failed \(STORE_FAILED\)/.test(error.message),
   );
-  await assert.rejects(askBot(directory, "GET", "/page"), ServerUnreachable, "somebody else's page");
+  await assert.rejects(askBot(directory, "GET", "/page", z.string()), ServerUnreachable, "somebody else's page");
+  await assert.rejects(askBot(directory, "GET", "/", z.number()), ServerUnreachable, "another answer");
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { systemClock, type Clock } from "../../../src/clock.ts";
-import { Cancelled } from "../../../src/errors.ts";
+import { Cancelled, ServerUnreachable } from "../../../src/errors.ts";
 import { Outbox } from "../../../src/journal/outbox.ts";
 import { NO_END, type Draft } from "../../../src/journal/outboxEntry.ts";
 import { silentLogger } from "../../../src/logging.ts";
@@ -18,7 +18,7 @@ const draft = (fields: Pick<Draft, "causeEventId" | "lane" | "roomId" | "expires
   ...fields,
   purpose: fields.lane,
   type: "org.example.message",
-  content: {},
+  content: { body: "hello" },
   mustEncrypt: false,
   txnId: fields.causeEventId as string as TxnId,
 });
@@ -30,9 +30,13 @@ async function rounds(count: number): Promise<void> {
 
 function makeSender(
   lane: "response" | "notice",
-  ports: Pick<SenderPorts, "outbox" | "rooms"> & { send: SenderPorts["homeserver"]["send"]; clock?: Clock },
+  ports: Pick<SenderPorts, "outbox" | "rooms"> & {
+    send: SenderPorts["homeserver"]["send"];
+    clock?: Clock;
+    notice?: SenderPorts["notice"];
+  },
 ): Sender {
-  const { outbox, rooms, send, clock = systemClock } = ports;
+  const { outbox, rooms, send, clock = systemClock, notice = () => "hello" } = ports;
   return new Sender(
     lane,
     {
@@ -47,6 +51,7 @@ function makeSender(
       onFailure: (error) => assert.fail(String(error)),
       drainMs: 0,
       sendMarginMs: () => 0,
+      notice,
     },
     new Pause(),
   );
@@ -123,6 +128,30 @@ test("of many notices a few are sent, and the rest a minute later: answers need 
     minutes = 1;
     outbox.announce(["notice"]);
     while (sent < 10) await rounds(1);
+  } finally {
+    await sender.stop();
+  }
+});
+
+test("a notice is not tried again in words that do not count any more, and its room is to be told", async (t) => {
+  const { database, inbox, rooms } = openJournal(t);
+  const outbox = new Outbox(database, systemClock);
+  await inbox.accept(batch({ rooms: [update({ roomId: roomId(1) })] }));
+  outbox.enqueue([
+    draft({ causeEventId: roomId(1) as string as EventId, lane: "notice", roomId: roomId(1), expiresAt: NO_END }),
+  ]);
+  let words = "hello";
+  let sends = 0;
+  const send = async (): Promise<never> => {
+    sends += 1;
+    words = "other words";
+    throw new ServerUnreachable("the reply is lost", { doubtful: true });
+  };
+  const sender = makeSender("notice", { outbox, rooms, send, notice: () => words });
+  await sender.start();
+  try {
+    while (outbox.roomsWithout("notice").length === 0 && sends < 2) await rounds(1);
+    assert.equal(sends, 1);
   } finally {
     await sender.stop();
   }

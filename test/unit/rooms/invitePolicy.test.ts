@@ -62,10 +62,7 @@ test("an invitation to a public room is refused, unless the operator allows it",
 
 test("with as many rooms as are allowed an invitation is refused; one that only a join under way leaves no place waits", () => {
   assert.deepEqual(judgeInvite(invite, policy, { ...quiet, rooms: 3 }), { kind: "refuse", refusal: "too_many_rooms" });
-  assert.deepEqual(judgeInvite(invite, policy, { ...quiet, rooms: 2, joining: 1 }), {
-    kind: "wait",
-    until: quiet.now + 1_000,
-  });
+  assert.deepEqual(judgeInvite(invite, policy, { ...quiet, rooms: 2, joining: 1 }), { kind: "busy" });
 });
 
 test("beyond so many within an hour an invitation waits until the hour of the first of them is over", () => {
@@ -76,7 +73,6 @@ test("beyond so many within an hour an invitation waits until the hour of the fi
   });
   assert.deepEqual(judgeInvite(invite, policy, { ...quiet, accepted: accepted.slice(1) }), { kind: "accept" });
   assert.deepEqual(judgeInvite(invite, policy, { ...quiet, accepted: accepted.slice(1), joining: 1 }), {
-    kind: "wait",
-    until: quiet.now + 1_000,
+    kind: "busy",
   });
 });
