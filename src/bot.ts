@@ -1,15 +1,13 @@
 /**
  * The composition root: builds the rooms of the house and wires them; nothing else knows them all.
  *
- * Order of start: database, health and control, homeserver, key store, engine, then the stages (pipeline/stages.ts) from the last to
+ * Order of start: database, health and control, the signed-in device (session/openSession.ts), then the stages (pipeline/stages.ts) from the last to
  * the first, so that nothing is taken in before what follows it runs. `stop` goes the other way round.
  */
 import packageJson from "../package.json" with { type: "json" };
 import type { Clock } from "./clock.ts";
-import { createCryptoEngine } from "./crypto/engine.ts";
-import { KeyStore } from "./crypto/keyStore.ts";
-import { cryptoLibraryVersion } from "./crypto/libraryVersion.ts";
-import { Cancelled, DocketError } from "./errors.ts";
+import type { KeyStore } from "./crypto/keyStore.ts";
+import { Cancelled } from "./errors.ts";
 import type { Rules } from "./handlers/rules.ts";
 import { Database } from "./journal/database.ts";
 import { requireFreeSpace } from "./journal/diskSpace.ts";
@@ -17,17 +15,14 @@ import { Gaps } from "./journal/gaps.ts";
 import { Inbox } from "./journal/inbox.ts";
 import { Invites } from "./journal/invites.ts";
 import { Outbox } from "./journal/outbox.ts";
-import { claimOwnership } from "./journal/ownership.ts";
 import { RoomStates } from "./journal/roomStates.ts";
-import { Lifecycle, supervise, type Service } from "./lifecycle.ts";
+import { closeAll, Lifecycle, supervise, type Service } from "./lifecycle.ts";
 import type { Logger, LogLevel } from "./logging.ts";
-import { DocketClient } from "./matrix/client.ts";
 import { Metrics } from "./metrics.ts";
 import { createOperations } from "./ops/operations.ts";
 import { Reloader, type ReloadOutcome } from "./ops/reloader.ts";
 import { createStages } from "./pipeline/stages.ts";
-import { connect } from "./session/connect.ts";
-import { requireOwnKeys } from "./session/ownKeys.ts";
+import { openSession } from "./session/openSession.ts";
 import { Vitals } from "./vitals.ts";
 
 export interface BotPorts {
@@ -103,58 +98,31 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     opened.push(() => operations.stop());
     await operations.start();
 
-    const client = new DocketClient({
-      homeserverUrl: config.homeserver,
-      tokenProvider: () => config.account.token.reveal(),
-      clock,
-      log,
-      metrics,
-    });
-    opened.push(() => client.close());
-    const { userId, deviceId, versions } = await connect(config, {
-      homeserver: client,
-      clock,
-      log,
-      signal: stopping.signal,
-      patience: "retry",
-      onWait: (error) => vitals.syncFailed(clock.now(), error),
-    });
-    claimOwnership(database, { userId, deviceId });
-
-    const store = await KeyStore.open({
-      database,
-      libraryVersion: await cryptoLibraryVersion(),
-      onFatal,
-      log,
-    });
-    opened.push(() => store.close());
-    store.install();
-    keyStore = store;
-    const rooms = new RoomStates(database);
-    const invites = new Invites(database, clock);
-    const outbox = new Outbox(database, clock);
-    const inbox = new Inbox({ database, clock, rooms, gaps: new Gaps(database), invites, outbox, ownUser: userId });
-    const engine = await createCryptoEngine({
-      userId,
-      deviceId,
-      homeserver: client,
-      keyStore: store,
+    const session = await openSession(database, config, {
       clock,
       log,
       metrics,
       vitals,
+      signal: stopping.signal,
+      role: "bot",
+      patience: "retry",
+      onWait: (error) => vitals.syncFailed(clock.now(), error),
       onFatal,
       onNewSessions: (sessions) => void supervise(inbox.unpark(sessions), onFailure),
     });
-    opened.push(() => engine.stop());
-    const { signal } = stopping;
-    await requireOwnKeys(engine.identity, { homeserver: client, directory: config.data.directory, log, signal });
-    await engine.start();
+    opened.push(() => session.stop());
+    const { userId, deviceId, homeserver, engine, versions } = session;
+    keyStore = session.keyStore;
+    const rooms = new RoomStates(database);
+    const invites = new Invites(database, clock);
+    const outbox = new Outbox(database, clock);
+    const inbox = new Inbox({ database, clock, rooms, gaps: new Gaps(database), invites, outbox, ownUser: userId });
+    await session.start();
     vitals.engineStarted();
 
     const foundation = {
       database,
-      homeserver: client,
+      homeserver,
       engine,
       rooms,
       invites,
@@ -181,17 +149,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     stopping.abort();
     // A start in flight ends first: what it has opened by then is closed, and nothing is opened after it.
     await starting.catch(() => undefined);
-    for (const close of opened.splice(0).reverse()) {
-      try {
-        await close();
-      } catch (error) {
-        // What ended the bot is reported elsewhere, and must not be hidden by what it left behind.
-        log.error(
-          { code: error instanceof DocketError ? error.code : "BUG" },
-          "a part of the bot did not close cleanly",
-        );
-      }
-    }
+    await closeAll(opened, log);
   }
 
   return {

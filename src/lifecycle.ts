@@ -17,6 +17,21 @@ export function supervise(work: Promise<unknown>, onFailure: (error: unknown) =>
   return work.then(() => undefined, onFailure);
 }
 
+/**
+ * Closes what was opened, in the reverse order, each once, even if another does not close cleanly: what ended the work is reported
+ * elsewhere, and must not be hidden by what it left behind.
+ * @param opened emptied
+ */
+export async function closeAll(opened: (() => Promise<void> | void)[], log: Logger): Promise<void> {
+  for (const close of opened.splice(0).reverse()) {
+    try {
+      await close();
+    } catch (error) {
+      log.error({ code: error instanceof DocketError ? error.code : "BUG" }, "a part did not close cleanly");
+    }
+  }
+}
+
 /** Owns services: `start` in the order given; `stop` in the reverse order, also after a start that failed half-way. */
 export class Lifecycle implements Service {
   private readonly services: readonly (readonly [string, Service])[];

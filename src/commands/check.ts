@@ -56,13 +56,14 @@ async function check(options: CheckOptions, context: CommandContext): Promise<Co
 
 /** @throws ServerUnreachable | ServerRefused | ConfigError, as a start would, but without its patience */
 async function whoAnswers(config: Config): Promise<string> {
-  const [{ DocketClient }, { connect }] = await Promise.all([
+  const [{ DocketClient }, { connect }, { storedAccessToken }] = await Promise.all([
     import("../matrix/client.ts"),
     import("../session/connect.ts"),
+    import("../session/accessToken.ts"),
   ]);
   const homeserver = new DocketClient({
     homeserverUrl: config.homeserver,
-    tokenProvider: () => config.account.token.reveal(),
+    tokenProvider: storedAccessToken(config),
     clock: systemClock,
     log: silentLogger,
   });

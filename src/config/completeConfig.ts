@@ -31,7 +31,7 @@ export function completeConfig(
     file,
     baseDirectory,
     homeserver,
-    account,
+    account: { user: account.user, token: account.token ?? null },
     data: { directory: resolve(baseDirectory, data.directory) },
     encryption: { plainInEncryptedRoom: encryption.plain_in_encrypted_room, waitForKeysMs: encryption.wait_for_keys },
     invites: {

@@ -13,7 +13,11 @@ export interface Config {
   readonly baseDirectory: string;
   /** Base address without a slash at its end. */
   readonly homeserver: string;
-  readonly account: { readonly user: UserId; readonly token: Secret };
+  readonly account: {
+    readonly user: UserId;
+    /** Null: the device counts that `docket login` has signed in. */
+    readonly token: Secret | null;
+  };
   readonly data: {
     /** Absolute. */
     readonly directory: string;

@@ -227,7 +227,9 @@ export function configSchema(stepKinds: readonly StepKindSchema[]) {
       account: z
         .strictObject({
           user: userId("The bot's user ID, in quotes."),
-          token: secret("The bot's access token, as ${env:NAME} or ${file:PATH}."),
+          token: secret(
+            "The bot's access token, as ${env:NAME} or ${file:PATH}. Without one, the device counts that `docket login` has signed in.",
+          ).optional(),
         })
         .meta({ description: "The bot's account." }),
       data: z

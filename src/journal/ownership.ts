@@ -1,24 +1,66 @@
-/** A data directory belongs to one account and one device: its keys and its sync token are useless, and harmful, to another. */
+/**
+ * A data directory belongs to one account and one device: its keys and its sync token are useless, and harmful, to another. And it is
+ * a bot's or a requester's: each reads the server's stream in its own way, and what one has read the other would miss.
+ */
 import { DataDirectoryRefused } from "../errors.ts";
 import type { DeviceId, UserId } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
 
+export type Role = "bot" | "requester";
+
+const USED_BY: Readonly<Record<Role, string>> = {
+  bot: "a bot (`docket start`)",
+  requester: "`docket request`",
+};
+
+/** @returns null for a directory that is nobody's yet */
+export function ownerOf(database: Database): { userId: UserId; deviceId: DeviceId; role: Role | null } | null {
+  const userId = fact(database, "user_id");
+  const deviceId = fact(database, "device_id");
+  if (userId === null || deviceId === null) return null;
+  return { userId: userId as UserId, deviceId: deviceId as DeviceId, role: fact(database, "role") as Role | null };
+}
+
 /**
  * Writes the owner into a new directory, compares it in an old one.
- * @throws DataDirectoryRefused it belongs to another account, device or homeserver
+ * @param role what it is used for from now on; null where that is still open
+ * @throws DataDirectoryRefused it belongs to another account or device, or is used for something else
  */
-export function claimOwnership(database: Database, owner: { userId: UserId; deviceId: DeviceId }): void {
-  const facts = { user_id: owner.userId, device_id: owner.deviceId };
+export function claimOwnership(
+  database: Database,
+  owner: { userId: UserId; deviceId: DeviceId },
+  role: Role | null,
+): void {
   database.transaction(() => {
-    for (const [key, value] of Object.entries(facts)) {
-      database.prepare("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING").run(key, value);
-      const known = database.prepare<{ value: string }>("SELECT value FROM meta WHERE key = ?").get(key)?.value;
-      if (known !== value) {
-        throw new DataDirectoryRefused(
-          `The data directory ${database.directory} belongs to ${key === "user_id" ? "the account" : "the device"} ${known}, but the access token is for ${value}. ` +
-            "Use the token of that device, or give this one a data.directory of its own.",
-        );
-      }
-    }
+    claim(database, "user_id", owner.userId, (known) => refusedOwner(database, "account", known, owner.userId));
+    claim(database, "device_id", owner.deviceId, (known) => refusedOwner(database, "device", known, owner.deviceId));
+    if (role === null) return;
+    claim(
+      database,
+      "role",
+      role,
+      (known) =>
+        new DataDirectoryRefused(
+          `The data directory ${database.directory} is used by ${USED_BY[known as Role]}, and ${USED_BY[role]} can't work with the same one. ` +
+            "Give it a configuration with an account and a data.directory of its own.",
+        ),
+    );
   });
+}
+
+function fact(database: Database, key: string): string | null {
+  return database.prepare<{ value: string }>("SELECT value FROM meta WHERE key = ?").get(key)?.value ?? null;
+}
+
+function claim(database: Database, key: string, value: string, refused: (known: string) => Error): void {
+  database.prepare("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING").run(key, value);
+  const known = fact(database, key) ?? value;
+  if (known !== value) throw refused(known);
+}
+
+function refusedOwner(database: Database, what: string, known: string, value: string): DataDirectoryRefused {
+  return new DataDirectoryRefused(
+    `The data directory ${database.directory} belongs to the ${what} ${known}, but the access token is for ${value}. ` +
+      "Use the token of that device, or give this one a data.directory of its own.",
+  );
 }

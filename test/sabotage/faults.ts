@@ -358,11 +358,22 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: "a-bots-directory-for-requests",
+    breaks: "a bot and a requester never work with one data directory",
+    file: "src/journal/ownership.ts",
+    find: "if (role === null) return;",
+    replace: "if (role !== null) return;",
+    test: {
+      file: "test/unit/journal/database.test.ts",
+      name: "a directory that a bot uses is no requester's, and the other way round; signing in decides nothing",
+    },
+  },
+  {
     name: "anybodys-data-directory",
     breaks: "a data directory belongs to one account and one device",
     file: "src/journal/ownership.ts",
-    find: "if (known !== value) {",
-    replace: "if (known === undefined) {",
+    find: "if (known !== value) throw refused(known);",
+    replace: 'if (known === "") throw refused(known);',
     test: {
       file: "test/unit/journal/database.test.ts",
       name: "a directory of another account or device is refused and names both",

@@ -2,5 +2,6 @@
 import { keyStoreTables } from "./keyStoreTables.ts";
 import { journalTables } from "./journalTables.ts";
 import { receiptsAndRooms } from "./receiptsAndRooms.ts";
+import { signedInDevices } from "./signedInDevices.ts";
 
-export const migrations: readonly string[] = [journalTables, keyStoreTables, receiptsAndRooms];
+export const migrations: readonly string[] = [journalTables, keyStoreTables, receiptsAndRooms, signedInDevices];

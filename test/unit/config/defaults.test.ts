@@ -10,7 +10,7 @@ test("homeserver and account are enough: every other value has its documented de
   const { account, ...rest } = config;
   assert.equal(account.user, "@docket:example.org");
   assert.ok(account.token instanceof Secret);
-  assert.equal(account.token.reveal(), "syt_a_good_token");
+  assert.equal(account.token?.reveal(), "syt_a_good_token");
   assert.deepEqual(rest, {
     file: "/etc/docket/config.yaml",
     baseDirectory: "/etc/docket",

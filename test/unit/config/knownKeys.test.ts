@@ -40,7 +40,7 @@ test("the schema has the keys that it is known for", () => {
 
 test("the sample loads, its steps can be prepared, and it warns of nothing", async () => {
   const config = await loadConfig(samplePath, { stepKinds, env: { DOCKET_TOKEN: "syt_sample" } });
-  assert.equal(config.account.token.reveal(), "syt_sample");
+  assert.equal(config.account.token?.reveal(), "syt_sample");
   assert.deepEqual(config.warnings, []);
   const handlers = await prepareHandlers(config, stepKinds);
   assert.deepEqual(

@@ -116,10 +116,10 @@ const mistakes: Readonly<Record<string, Mistake>> = {
     hint: /begins with @/,
   },
   "a missing account": { yaml: "!homeserver: https://a.b", at: "1:1 account", says: /is missing, expected a mapping/ },
-  "a missing token": {
-    yaml: `!${smallest.split("\n").slice(0, 3).join("\n")}`,
-    at: "2:1 account.token",
-    says: /is missing, expected text, best as `\$\{env:NAME\}`/,
+  "a missing user": {
+    yaml: "!homeserver: https://a.b\naccount: { token: t }",
+    at: "2:1 account.user",
+    says: /is missing, expected/,
   },
   "a section without keys": {
     yaml: "limits:",

@@ -18,7 +18,7 @@ test("a token comes from the environment or from a file beside the configuration
   ];
   for (const [text, world, expected] of cases) {
     const { account } = await loadText(withToken(text), world);
-    assert.equal(account.token.reveal(), expected, text);
+    assert.equal(account.token?.reveal(), expected, text);
   }
 });
 

@@ -45,17 +45,20 @@ test("a second process on the same data directory is refused with a reason, and 
 test("a directory of another account or device is refused and names both", (t) => {
   const database = Database.open(temporaryDirectory(t));
   t.after(() => database.close());
-  claimOwnership(database, owner);
-  claimOwnership(database, owner);
+  claimOwnership(database, owner, null);
+  claimOwnership(database, owner, null);
   assert.throws(
-    () => claimOwnership(database, { ...owner, userId: ALICE }),
+    () => claimOwnership(database, { ...owner, userId: ALICE }, null),
     (error: unknown) => {
       assert(error instanceof DataDirectoryRefused);
       assert.match(error.message, /@docket:example\.org.*@alice:example\.org/s);
       return true;
     },
   );
-  assert.throws(() => claimOwnership(database, { ...owner, deviceId: "OTHER" as DeviceId }), DataDirectoryRefused);
+  assert.throws(
+    () => claimOwnership(database, { ...owner, deviceId: "OTHER" as DeviceId }, null),
+    DataDirectoryRefused,
+  );
 });
 
 test("a database of a newer version is refused, also for reading, and is not touched", (t) => {
@@ -146,4 +149,21 @@ test("a database from before there was a policy for rooms keeps its public rooms
   t.after(() => database.close());
   assert.deepEqual(new Invites(database, systemClock).arrivals(), []);
   assert.deepEqual(new RoomStates(database).aloneSinceBefore(Date.now()), ["!empty:x"]);
+});
+
+test("a directory that a bot uses is no requester's, and the other way round; signing in decides nothing", (t) => {
+  for (const [first, second] of [
+    ["bot", "requester"],
+    ["requester", "bot"],
+  ] as const) {
+    const database = Database.open(temporaryDirectory(t));
+    t.after(() => database.close());
+    claimOwnership(database, owner, null);
+    claimOwnership(database, owner, first);
+    claimOwnership(database, owner, first);
+    assert.throws(
+      () => claimOwnership(database, owner, second),
+      /docket start.*docket request|docket request.*docket start/s,
+    );
+  }
 });

@@ -1,0 +1,99 @@
+/**
+ * One signed-in device, as the bot and the commands use it: the client with its token, who we are, and the keys of the data directory
+ * with the engine on them. Guarantees: the data directory is this device's and this role's; nothing is sent with keys that the
+ * homeserver does not know as ours; `stop` closes what was opened, in reverse order, also after a start that failed half-way.
+ */
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config/config.ts";
+import type { CryptoEngine, SessionRef } from "../crypto/cryptoEngine.ts";
+import { createCryptoEngine } from "../crypto/engine.ts";
+import { KeyStore } from "../crypto/keyStore.ts";
+import { cryptoLibraryVersion } from "../crypto/libraryVersion.ts";
+import type { DocketError } from "../errors.ts";
+import { Credentials } from "../journal/credentials.ts";
+import type { Database } from "../journal/database.ts";
+import { claimOwnership, type Role } from "../journal/ownership.ts";
+import { closeAll } from "../lifecycle.ts";
+import type { Logger } from "../logging.ts";
+import { DocketClient } from "../matrix/client.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Vitals } from "../vitals.ts";
+import { accessTokenOf } from "./accessToken.ts";
+import { connect, type Connection } from "./connect.ts";
+import { requireOwnKeys } from "./ownKeys.ts";
+
+export interface SessionPorts {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics?: Metrics;
+  readonly vitals?: Vitals;
+  readonly signal: AbortSignal;
+  readonly role: Role;
+  /** `retry`: a bot waits for its homeserver, and says so; `once`: a command gives up. */
+  readonly patience: "retry" | "once";
+  /** Told of each failure that is waited out. */
+  readonly onWait?: (error: DocketError) => void;
+  /** Must end the process at once, synchronously: memory is ahead of disk, or can't be trusted any more. */
+  readonly onFatal: (error: Error) => never;
+  /** Told of room keys that came outside of a sync. */
+  readonly onNewSessions?: (sessions: readonly SessionRef[]) => void;
+}
+
+export interface Session extends Connection {
+  readonly homeserver: DocketClient;
+  readonly engine: CryptoEngine;
+  readonly keyStore: KeyStore;
+  /** Begins with key uploads and the like: from now on the engine sends. */
+  start(): Promise<void>;
+  /** Idempotent. The database stays open: it is the caller's. */
+  stop(): Promise<void>;
+}
+
+/**
+ * @throws ConfigError there is no token, or it belongs to another account
+ * @throws DataDirectoryRefused the data directory is another device's, or used for something else, or lacks this device's keys
+ * @throws ServerUnreachable | ServerRefused | Cancelled | StoreFailed
+ */
+export async function openSession(
+  database: Database,
+  config: Pick<Config, "file" | "account" | "homeserver">,
+  ports: SessionPorts,
+): Promise<Session> {
+  const { clock, log, metrics, vitals, signal, onFatal } = ports;
+  const opened: (() => Promise<void> | void)[] = [];
+  const stop = (): Promise<void> => closeAll(opened, log);
+  try {
+    const homeserver = new DocketClient({
+      homeserverUrl: config.homeserver,
+      tokenProvider: accessTokenOf(config, new Credentials(database)),
+      clock,
+      log,
+      ...(metrics === undefined ? {} : { metrics }),
+    });
+    opened.push(() => homeserver.close());
+    const connection = await connect(config, { homeserver, ...ports });
+    const { userId, deviceId } = connection;
+    claimOwnership(database, connection, ports.role);
+    const keyStore = await KeyStore.open({ database, libraryVersion: await cryptoLibraryVersion(), onFatal, log });
+    opened.push(() => keyStore.close());
+    keyStore.install();
+    const engine = await createCryptoEngine({
+      userId,
+      deviceId,
+      homeserver,
+      keyStore,
+      clock,
+      log,
+      onFatal,
+      ...(metrics === undefined ? {} : { metrics }),
+      ...(vitals === undefined ? {} : { vitals }),
+      ...(ports.onNewSessions === undefined ? {} : { onNewSessions: ports.onNewSessions }),
+    });
+    opened.push(() => engine.stop());
+    await requireOwnKeys(engine.identity, { homeserver, directory: database.directory, log, signal });
+    return { ...connection, homeserver, engine, keyStore, start: () => engine.start(), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
