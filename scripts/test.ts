@@ -1,8 +1,12 @@
 /**
- * `npm test [-- [FILTER...] [--name PATTERN]]`: runs node's test runner over test/unit, test/integration and test/crash.
+ * `npm test [-- [FILTER...] [--name PATTERN]]`: runs node's test runner over test/unit, test/integration, test/crash and
+ * test/synapse.
  * A filter is a part of a path (`test/unit/protocol`); a file runs if it contains any of them. `--name` keeps the tests whose
  * title matches. Beyond node's own verdict a run fails if no test ran, if one was skipped or marked as to do, if a file has no
  * tests, or if a test left a process behind. The slowest files are named at the end, after node's closing lines.
+ *
+ * test/synapse needs packages of Debian. Where they can't be had, its files are skipped: the run says so and why, and fails with
+ * `CI=true` alone.
  *
  * The runner works in a process group of its own, so that whatever the tests start ends with it.
  */
@@ -14,9 +18,12 @@ import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { prepareSynapse } from "../test/synapse/synapsePackages.ts";
 
 const root = join(import.meta.dirname, "..");
-const suites = ["unit", "integration", "crash"];
+const suites = ["unit", "integration", "crash", "synapse"];
+const needsSynapse = /^test[/\\]synapse[/\\]/;
+const inCi = !["", "false", "0"].includes(process.env["CI"] ?? "");
 /** What a process that is just ending may take to go. */
 const farewellMs = 2_000;
 const insideVariable = "DOCKET_TEST_RUNNER";
@@ -109,18 +116,46 @@ function selectFiles(filters: readonly string[]): string[] {
   return all.filter((file) => filters.some((filter) => file.includes(filter.replace(/^\.\//, ""))));
 }
 
+interface Selection {
+  readonly files: readonly string[];
+  /** Goes to the end of the output. */
+  readonly notes: readonly string[];
+  readonly problems: readonly string[];
+}
+
+/** Gets the packages of Synapse if a selected file needs them, once for all of them; leaves those files out if that fails. */
+async function withSynapse(files: readonly string[]): Promise<Selection> {
+  const needing = files.filter((file) => needsSynapse.test(file));
+  if (needing.length === 0) return { files, notes: [], problems: [] };
+  const notes: string[] = [];
+  const say = (line: string): void => {
+    console.log(`test: Synapse: ${line}`);
+    notes.push(line);
+  };
+  try {
+    const { version } = await prepareSynapse({ say });
+    notes.push(`${needing.length} files with Synapse ${version}`);
+    return { files, notes, problems: [] };
+  } catch (error) {
+    const skipped = `skipped: ${needing.length} files of test/synapse: ${error instanceof Error ? error.message : String(error)}`;
+    const others = files.filter((file) => !needing.includes(file));
+    return inCi ? { files: others, notes: [], problems: [skipped] } : { files: others, notes: [skipped], problems: [] };
+  }
+}
+
 async function runTests(options: Options): Promise<number> {
   // The supervisor is gone, perhaps killed: nothing of this run shall outlive it.
   process.once("disconnect", () => process.kill(-process.pid, "SIGKILL"));
   process.channel?.unref();
-  const files = selectFiles(options.filters);
-  if (files.length === 0) {
+  const selected = selectFiles(options.filters);
+  if (selected.length === 0) {
     console.log(
       `test: no test file ${options.filters.length === 0 ? "exists" : `matches ${options.filters.join(" ")}`}`,
     );
     return 64;
   }
-  const problems: string[] = [];
+  const { files, notes, problems: missing } = await withSynapse(selected);
+  const problems = [...missing];
   const fileTimes: { file: string; ms: number }[] = [];
   let executed = 0;
   const stream = run({
@@ -153,6 +188,7 @@ async function runTests(options: Options): Promise<number> {
   fileTimes.sort((a, b) => b.ms - a.ms);
   const slowest = fileTimes.slice(0, 5).map(({ file, ms }) => `${file} ${(ms / 1000).toFixed(1)} s`);
   console.log(`test: ${files.length} files; slowest: ${slowest.join(", ")}`);
+  for (const note of notes) console.log(`test: ${note}`);
   for (const problem of problems) console.log(`test: ${problem}`);
   return success && problems.length === 0 ? 0 : 1;
 }
