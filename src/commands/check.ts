@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { systemClock } from "../clock.ts";
 import { loadConfig } from "../config/loadConfig.ts";
 import type { Config } from "../config/config.ts";
+import { proxyFinder } from "../config/network.ts";
 import { prepareHandlers } from "../config/prepareHandlers.ts";
 import { configJsonSchema } from "../config/schema.ts";
 import { formatDuration, formatSize } from "../config/units.ts";
@@ -63,6 +64,7 @@ async function whoAnswers(config: Config): Promise<string> {
   ]);
   const homeserver = new DocketClient({
     homeserverUrl: config.homeserver,
+    network: config.network,
     tokenProvider: storedAccessToken(config),
     clock: systemClock,
     log: silentLogger,
@@ -83,11 +85,31 @@ const RECEIPT_ROOMS: Readonly<Record<Config["receipts"]["rooms"], string>> = {
   all: "all rooms",
 };
 
+/** Where it is not the plain one. */
+function wayOut({ homeserver, network: { proxies, certificateAuthorities } }: Config): string[] {
+  const { http, https } = proxies;
+  const proxy = proxyFinder(proxies)(new URL(homeserver));
+  const unused = new URL(homeserver).protocol === "https:" ? https : http;
+  const lines: string[] = [];
+  if (proxy !== null) {
+    const credentials = proxy.authorization === null ? "" : ", with credentials";
+    lines.push(`  reach it through the proxy ${proxy.origin} (${proxy.source}${credentials})`);
+  } else if (unused !== null)
+    lines.push(`  reach it without the proxy ${unused.origin} (${unused.source}), because of NO_PROXY`);
+  const { file, certificates } = certificateAuthorities;
+  if (file !== null) {
+    const count = certificates.length;
+    lines.push(`  trust ${count} more ${count === 1 ? "certificate" : "certificates"}, from ${file}`);
+  }
+  return lines;
+}
+
 function summary(config: Config): string {
   const { dialects, defaultLifetimeMs, maxLifetimeMs, unknownTypes } = config.responses;
   const lines = [
     `${config.file} is well. Docket would:`,
     `  act as ${config.account.user} on ${config.homeserver}`,
+    ...wayOut(config),
     `  keep its data in ${config.data.directory}, and stop with less than ${formatSize(config.limits.freeDiskBytes)} of free disk`,
     `  accept invites from ${config.invites.accept.length === 0 ? "nobody" : config.invites.accept.join(", ")}${config.invites.publicRooms ? ", to public rooms too" : ""}`,
     config.invites.notice === null

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { ConfigProblem } from "../errors.ts";
 import type { Config, HandlerConfig, StepConfig } from "./config.ts";
 import type { LocatedYaml } from "./locatedYaml.ts";
+import type { NetworkSettings } from "./network.ts";
 import type { ParsedConfig } from "./schema.ts";
 import type { ParsedStep } from "./stepSchema.ts";
 import { formatPath } from "./yamlPath.ts";
@@ -16,10 +17,11 @@ export function completeConfig(
     readonly file: string;
     readonly baseDirectory: string;
     readonly document: LocatedYaml;
+    readonly network: NetworkSettings;
     readonly warnings: readonly ConfigProblem[];
   },
 ): Config {
-  const { file, baseDirectory, document, warnings } = source;
+  const { file, baseDirectory, document, network, warnings } = source;
   const { homeserver, account, data, encryption, invites, responses, receipts, record, limits, operations } = parsed;
   const handlers = parsed.handlers.map(({ types, match, ordered, steps }, handler): HandlerConfig => ({
     types,
@@ -33,6 +35,7 @@ export function completeConfig(
     homeserver,
     account: { user: account.user, token: account.token ?? null },
     data: { directory: resolve(baseDirectory, data.directory) },
+    network,
     encryption: { plainInEncryptedRoom: encryption.plain_in_encrypted_room, waitForKeysMs: encryption.wait_for_keys },
     invites: {
       accept: invites.accept,

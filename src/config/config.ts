@@ -4,6 +4,7 @@ import type { ConfigProblem } from "../errors.ts";
 import type { ContentRequirement } from "../protocol/capabilities.ts";
 import type { Dialect } from "../protocol/dialects.ts";
 import type { UserId } from "../protocol/ids.ts";
+import type { NetworkSettings } from "./network.ts";
 import type { Secret } from "./secret.ts";
 
 export interface Config {
@@ -22,6 +23,8 @@ export interface Config {
     /** Absolute. */
     readonly directory: string;
   };
+  /** The way to other servers. */
+  readonly network: NetworkSettings;
   readonly encryption: {
     readonly plainInEncryptedRoom: "accept" | "warn" | "refuse";
     readonly waitForKeysMs: number;

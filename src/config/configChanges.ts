@@ -3,6 +3,7 @@
  * never part of the result. A test holds the list to the schema.
  */
 import type { Config } from "./config.ts";
+import type { Proxies } from "./network.ts";
 import { Secret } from "./secret.ts";
 
 export interface ConfigChanges {
@@ -45,6 +46,8 @@ const RESTART: Readonly<Record<string, Read>> = {
   homeserver: ({ homeserver }) => homeserver,
   "account.user": ({ account }) => account.user,
   "account.token": ({ account }) => account.token,
+  "network.proxy": ({ network }) => new Secret(JSON.stringify([network.proxies, passwords(network.proxies)])),
+  "network.certificate_authorities": ({ network }) => network.certificateAuthorities.certificates,
   "data.directory": ({ data }) => data.directory,
   "limits.handlers": ({ limits }) => limits.handlers,
   "limits.handlers_per_room": ({ limits }) => limits.handlersPerRoom,
@@ -71,6 +74,10 @@ export function configChanges(started: Config, current: Config, next: Config): C
 
 function changed(paths: Readonly<Record<string, Read>>, before: Config, after: Config): readonly string[] {
   return Object.entries(paths).flatMap(([path, read]) => (same(read(before), read(after)) ? [] : [path]));
+}
+
+function passwords({ http, https }: Proxies): readonly unknown[] {
+  return [http, https].map((proxy) => proxy?.authorization?.reveal());
 }
 
 function same(left: unknown, right: unknown): boolean {

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { contentPath } from "../protocol/capabilities.ts";
 import type { UserId } from "../protocol/ids.ts";
+import { parseProxyServer, type ProxyServer } from "./proxyServer.ts";
 import { Secret } from "./secret.ts";
 import { DURATION_PATTERN, SIZE_PATTERN, formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
@@ -135,11 +136,33 @@ export function homeserverAddress(description: string): z.ZodType<string, unknow
   );
 }
 
-/** A path as it stands there; the caller resolves it. */
-export function path(description: string): z.ZodType<string, unknown> {
+/** A proxy, which may hold a password: only ever shown as its type. @returns null for `false` */
+export function proxySetting(
+  description: string,
+  source: string,
+): z.ZodType<"environment" | ProxyServer | null, unknown> {
+  return leaf<"environment" | ProxyServer | null>(
+    (found) => {
+      if (found === false) return { value: null };
+      if (found === "environment") return { value: found };
+      const parsed = typeof found === "string" ? parseProxyServer(found, source) : null;
+      if (parsed !== null && "proxy" in parsed) return { value: parsed.proxy };
+      const expected = "environment, false, or the address of a proxy such as http://proxy.example.org:3128";
+      return { expected, ...(parsed === null ? {} : { hint: parsed.hint }) };
+    },
+    { anyOf: [{ const: false }, { type: "string", minLength: 1 }], description },
+    true,
+  );
+}
+
+/** A path as it stands there; the caller resolves it. @param example what a message calls it, with an example */
+export function path(
+  description: string,
+  example = "the path of a directory such as ./data",
+): z.ZodType<string, unknown> {
   return leaf<string>(
     (found) => {
-      const expected = "the path of a directory such as ./data";
+      const expected = example;
       if (typeof found !== "string" || found.trim() === "" || found.includes("\0")) return { expected };
       if (found.startsWith("~")) return { expected, hint: "`~` is not expanded; write the whole path." };
       return { value: found };

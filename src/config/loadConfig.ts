@@ -11,6 +11,7 @@ import { crossCheck } from "./crossChecks.ts";
 import { knownKeys } from "./knownKeys.ts";
 import { readYaml, valueAt, type LocatedYaml, type YamlValue } from "./locatedYaml.ts";
 import { prepareStep } from "./prepareHandlers.ts";
+import { readNetwork } from "./readNetwork.ts";
 import { resolveReferences, type ResolvedReferences } from "./references.ts";
 import { configJsonSchema, configSchema } from "./schema.ts";
 import { schemaProblems } from "./schemaProblems.ts";
@@ -50,7 +51,8 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Co
   const parsed = configSchema(options.stepKinds).safeParse(references.value);
   const recordSteps = options.stepKinds.filter((kind) => kind.needsRecord === true).map(({ name }) => name);
   const crossChecked = crossCheck(references.value, document, file, recordSteps);
-  problems.push(...crossChecked.problems);
+  const network = await readNetwork(references, document, { file, baseDirectory, env: options.env, readFile });
+  problems.push(...crossChecked.problems, ...network.problems);
   if (!parsed.success) {
     const known = knownKeys(configJsonSchema(options.stepKinds));
     problems.push(...schemaProblems(parsed.error.issues, { file, document, ...references, known }));
@@ -59,8 +61,8 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Co
     problems.push(...(await stepProblems(file, baseDirectory, references.value, document, options.stepKinds)));
     throw new ConfigError(tidy(problems, references, file));
   }
-  const warnings = tidy([...references.warnings, ...crossChecked.warnings], references, file);
-  return completeConfig(parsed.data, { file, baseDirectory, document, warnings });
+  const warnings = tidy([...references.warnings, ...crossChecked.warnings, ...network.warnings], references, file);
+  return completeConfig(parsed.data, { file, baseDirectory, document, network: network.settings, warnings });
 }
 
 /** A document that is no mapping at all is one problem, not one for each key; none if what it was could not be read. */
@@ -104,8 +106,10 @@ function tidy(
   { secrets, value }: ResolvedReferences,
   file: string,
 ): ConfigProblem[] {
-  const token = valueAt(value, "account", "token");
-  const hidden = [...secrets, typeof token === "string" ? token : ""].filter((secret) => secret.length >= 6);
+  const written = [valueAt(value, "account", "token"), valueAt(value, "network", "proxy")];
+  const hidden = [...secrets, ...written.filter((one) => typeof one === "string")].filter(
+    (secret) => secret.length >= 6,
+  );
   const clean = (text: string): string => hidden.reduce((shown, secret) => shown.replaceAll(secret, "[secret]"), text);
   const byPlace = new Map<string, ConfigProblem>();
   for (const problem of problems) {

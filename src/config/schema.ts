@@ -12,6 +12,7 @@ import {
   inviterPattern,
   listenAddress,
   path,
+  proxySetting,
   secret,
   size,
   switchOrWords,
@@ -28,6 +29,20 @@ export const DEFAULT_DATA_DIRECTORY = "./data";
 const SECOND_MS = 1_000;
 const DAY_MS = 86_400_000;
 const YEAR_MS = 365 * DAY_MS;
+
+const network = z
+  .strictObject({
+    proxy: proxySetting(
+      "The HTTP proxy that all requests go through: `environment` takes HTTPS_PROXY and HTTP_PROXY; an address, best as ${env:NAME} or ${file:PATH} if it holds a password; false: none. NO_PROXY counts in each case.",
+      "network.proxy",
+    ).prefault("environment"),
+    certificate_authorities: path(
+      "A PEM file with certificates of authorities that are trusted beside those that Node knows.",
+      "the path of a PEM file such as ./ca.pem",
+    ).optional(),
+  })
+  .prefault({})
+  .meta({ description: "The way to the homeserver: proxies and certificate authorities." });
 
 const encryption = z
   .strictObject({
@@ -240,6 +255,7 @@ export function configSchema(stepKinds: readonly StepKindSchema[]) {
         })
         .prefault({})
         .meta({ description: "What is kept on disk." }),
+      network,
       encryption,
       invites,
       rooms,

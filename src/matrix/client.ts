@@ -9,6 +9,7 @@
 import "./quietSdkImport.ts";
 import { LogService, MatrixClient, setRequestFn } from "matrix-bot-sdk";
 import type { Clock } from "../clock.ts";
+import type { NetworkSettings } from "../config/network.ts";
 import { Cancelled } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
@@ -28,6 +29,8 @@ export interface DocketClientOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics?: Metrics;
+  /** Proxies and certificate authorities. */
+  readonly network: NetworkSettings;
   /** For one attempt of anything but a sync, in milliseconds. */
   readonly timeoutMs?: number;
   /** What a sync may take longer than its long poll, in milliseconds. */

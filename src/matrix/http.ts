@@ -1,17 +1,19 @@
 /**
- * HTTP to one homeserver, on undici. Owns the connections and the limits of one attempt: time-out, abort, size of the reply,
+ * HTTP to one homeserver, on undici. Owns the limits of one attempt: time-out, abort, size of the reply,
  * no redirects, the access token asked for anew. Repeats nothing (client.ts does).
  *
  * Guarantees: rejects with `ServerRefused`, `ServerUnreachable` or `Cancelled`, or with what the token provider threw; an abort
  * closes the socket at once; after `close()` no socket is left and every call is `Cancelled`. Long polls have connections of
  * their own, so that a poll never makes a response wait.
  */
-import { Agent, fetch, type Response } from "undici";
+import { fetch, type Response } from "undici";
 import type { Clock } from "../clock.ts";
+import type { NetworkSettings } from "../config/network.ts";
 import { Cancelled, ConfigError, ServerRefused } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import { describeEndpoint, nameEndpoint } from "./endpoint.ts";
+import { OutwardConnections } from "./outwardConnections.ts";
 import { redirectRefusal, refusal, timedOut, unreachable, unusableReply, type RequestName } from "./refusals.ts";
 
 /** Asked before every request, so that a new token counts from the next request on. */
@@ -43,7 +45,6 @@ export interface HttpReply {
 
 /** Enough for an errcode; a proxy's page is not worth more. */
 const MAX_REFUSAL_BYTES = 64 * 1024;
-const CONNECT_TIMEOUT_MS = 10_000;
 const MAX_CONNECTIONS = 32;
 
 /**
@@ -70,8 +71,8 @@ export class HttpTransport {
   private readonly clock: Clock;
   private readonly log: Logger;
   private readonly metrics: Metrics | undefined;
-  private readonly requests: Agent;
-  private readonly polls: Agent;
+  private readonly requests: OutwardConnections;
+  private readonly polls: OutwardConnections;
   /** One for each attempt in flight; `close` aborts them all. */
   private readonly inFlight = new Set<AbortController>();
   private closing: Promise<void> | null = null;
@@ -83,16 +84,15 @@ export class HttpTransport {
     clock: Clock;
     log: Logger;
     metrics?: Metrics | undefined;
+    network: NetworkSettings;
   }) {
     this.baseUrl = options.baseUrl;
     this.tokenProvider = options.tokenProvider;
     this.clock = options.clock;
     this.log = options.log;
     this.metrics = options.metrics;
-    // undici's own reply time-outs are off: `timeoutMs` is the one limit of an attempt.
-    const shared = { connect: { timeout: CONNECT_TIMEOUT_MS }, headersTimeout: 0, bodyTimeout: 0 };
-    this.requests = new Agent({ ...shared, connections: MAX_CONNECTIONS });
-    this.polls = new Agent(shared);
+    this.requests = new OutwardConnections(options.network, { connections: MAX_CONNECTIONS });
+    this.polls = new OutwardConnections(options.network);
   }
 
   /** One attempt. @throws ServerRefused | ServerUnreachable | Cancelled | what the token provider throws */
@@ -141,7 +141,7 @@ export class HttpTransport {
   close(): Promise<void> {
     this.closing ??= (async () => {
       for (const attempt of this.inFlight) attempt.abort();
-      await Promise.all([this.requests.destroy(), this.polls.destroy()]);
+      await Promise.all([this.requests.close(), this.polls.close()]);
     })();
     return this.closing;
   }
@@ -179,11 +179,12 @@ export class HttpTransport {
     if (request.contentType !== null) headers["Content-Type"] = request.contentType;
     headers["Authorization"] = `Bearer ${checkedToken(token)}`;
     const { method, body } = request;
-    const dispatcher = request.longPoll ? this.polls : this.requests;
+    const connections = request.longPoll ? this.polls : this.requests;
+    const { dispatcher } = connections;
     try {
       return await fetch(url, { method, headers, body, dispatcher, redirect: "manual", signal });
     } catch (error) {
-      throw unreachable(name, error);
+      throw unreachable(name, error, connections.proxyFor(url));
     }
   }
 

@@ -2,8 +2,10 @@
  * Turns what came back from a homeserver, or did not come, into `ServerRefused` and `ServerUnreachable`, with a message that
  * says what to do next. Pure. No message carries a token, a query, a body or the server's own words (they may quote a user).
  */
+import type { ProxyServer } from "../config/proxyServer.ts";
 import { ServerRefused, ServerUnreachable } from "../errors.ts";
 import { isJsonObject } from "../protocol/json.ts";
+import { ProxyFailure, proxyFailed, proxyFailureIn } from "./proxyFailure.ts";
 
 /** What a message may say about a request: `label` is the method and the endpoint without identifiers and query. */
 export interface RequestName {
@@ -67,14 +69,25 @@ export function timedOut(request: RequestName, timeoutMs: number): ServerUnreach
   );
 }
 
-/** @param error what the HTTP client threw */
-export function unreachable(request: RequestName, error: unknown): ServerUnreachable {
+/**
+ * @param error what the HTTP client threw
+ * @param proxy what the request went through; null: nothing
+ */
+export function unreachable(request: RequestName, error: unknown, proxy: ProxyServer | null = null): ServerUnreachable {
   const { code, syscall } = lowestCause(error);
-  const notSent = neverSent(code, syscall);
+  const failure = proxyFailureIn(error);
+  if (failure !== null && failure.trouble.kind !== "beyond") return proxyFailed(request, failure);
+  // Forwarded in the open: no tunnel was asked for, and the proxy has answered instead of the homeserver.
+  if (code === PROXY_CREDENTIALS && proxy !== null) {
+    const target = new URL(request.origin).host;
+    return proxyFailed(request, new ProxyFailure(proxy, target, { kind: "refused", status: 407, schemes: [] }));
+  }
+  const notSent = failure !== null || neverSent(code, syscall);
   const effect = notSent ? "" : "; the request may have taken effect";
+  const way = proxy === null ? "" : ` through the proxy ${proxy.origin} (${proxy.source})`;
   // The cause is left out on purpose: parser errors carry the server's bytes, header errors the token.
   return new ServerUnreachable(
-    `${request.label}: ${request.origin} was not reached (${code})${effect}. ${unreachableHint(code)}`,
+    `${request.label}: ${request.origin} was not reached${way} (${code})${effect}. ${unreachableHint(code)}`,
     {
       doubtful: !notSent,
     },
@@ -139,6 +152,15 @@ function refusalHint(
   return "see the errcode in the Matrix specification";
 }
 
+const PROXY_CREDENTIALS = "PROXY_CREDENTIALS";
+
+/** Of all that `fetch` refuses, what an address in the configuration can meet. */
+const FETCH_REFUSALS: Readonly<Record<string, string>> = {
+  "bad port": "BAD_PORT",
+  // Status 407, which no caller of `fetch` sees.
+  "proxy authentication required": PROXY_CREDENTIALS,
+};
+
 /** The error that says why: `fetch` wraps it, and an attempt at several addresses (IPv6, IPv4) bundles them. */
 function lowestCause(error: unknown): { code: string; syscall: string | null } {
   let current = error;
@@ -148,8 +170,8 @@ function lowestCause(error: unknown): { code: string; syscall: string | null } {
     const details = current as Error & { readonly code?: unknown; readonly syscall?: unknown };
     if (typeof details.code === "string" && /^[A-Z][A-Z0-9_]{0,63}$/.test(details.code)) code = details.code;
     if (typeof details.syscall === "string") syscall = details.syscall;
-    // The one refusal of `fetch` itself that an address in the configuration can meet; it has no code.
-    if (code === null && current.message === "bad port") code = "BAD_PORT";
+    // What `fetch` itself refuses has no code.
+    code ??= FETCH_REFUSALS[current.message] ?? null;
     current = current instanceof AggregateError ? current.errors[0] : current.cause;
   }
   return { code: code ?? "no reason given", syscall };
@@ -162,7 +184,7 @@ function neverSent(code: string, syscall: string | null): boolean {
   const beforeSending =
     syscall === "connect" ||
     syscall === "getaddrinfo" ||
-    ["UND_ERR_CONNECT_TIMEOUT", "ECONNREFUSED", "BAD_PORT"].includes(code);
+    ["UND_ERR_CONNECT_TIMEOUT", "ECONNREFUSED", "BAD_PORT", PROXY_CREDENTIALS].includes(code);
   return beforeSending || (TLS.test(code) && !code.startsWith("ERR_SSL_") && code !== "EPROTO");
 }
 
@@ -172,11 +194,13 @@ function unreachableHint(code: string): string {
   if (code === "ECONNREFUSED")
     return "Nothing listens there: check that the homeserver runs, and the port in `homeserver`";
   if (TLS.test(code)) {
-    return "TLS failed: check the certificate (expired, other name, own authority: NODE_EXTRA_CA_CERTS) and that `homeserver` has the right scheme and port";
+    return "TLS failed: check the certificate (expired, other name, own authority: `network.certificate_authorities` or NODE_EXTRA_CA_CERTS) and that `homeserver` has the right scheme and port";
   }
   if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT" || code.endsWith("UNREACH")) {
     return "No connection comes about: check the network, the firewall and `homeserver`";
   }
+  if (code === PROXY_CREDENTIALS)
+    return "A proxy on the way asks for credentials (status 407): name it, with user name and password, in `network.proxy`";
   if (code === "BAD_PORT")
     return "`fetch` never connects to this port (the Fetch standard reserves it): put the homeserver on another";
   return "The connection broke: if it stays so, look at the homeserver and the proxies between";

@@ -56,7 +56,7 @@ export interface Session extends Connection {
  */
 export async function openSession(
   database: Database,
-  config: Pick<Config, "file" | "account" | "homeserver">,
+  config: Pick<Config, "file" | "account" | "homeserver" | "network">,
   ports: SessionPorts,
 ): Promise<Session> {
   const { clock, log, metrics, vitals, signal, onFatal } = ports;
@@ -65,6 +65,7 @@ export async function openSession(
   try {
     const homeserver = new DocketClient({
       homeserverUrl: config.homeserver,
+      network: config.network,
       tokenProvider: accessTokenOf(config, new Credentials(database)),
       clock,
       log,

@@ -16,6 +16,7 @@ import type { RawEvent } from "../../src/protocol/events.ts";
 import type { DeviceId, EventId, RoomId, SyncToken, TxnId, UserId } from "../../src/protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../../src/protocol/json.ts";
 import type { DevServer, SignedIn } from "../../devserver/server.ts";
+import { directNetwork } from "./directNetwork.ts";
 
 export interface PeerOptions {
   readonly server: { readonly url: string };
@@ -81,6 +82,7 @@ export class CryptoPeer {
       tokenProvider: () => account.accessToken,
       clock,
       log,
+      network: directNetwork,
     });
     const opened = { keyStore, client, database };
     const engine = await createCryptoEngine({

@@ -44,9 +44,10 @@ describe("the end of a client", () => {
     const server = await scriptedServer(t, answer(200, { user_id: "@bot:x" }), silence);
     const script = `
       import { DocketClient } from "./src/matrix/client.ts";
+      import { directNetwork } from "./test/support/directNetwork.ts";
       import { systemClock } from "./src/clock.ts";
       import { silentLogger } from "./src/logging.ts";
-      const client = new DocketClient({ homeserverUrl: "${server.url}", tokenProvider: () => "t", clock: systemClock, log: silentLogger });
+      const client = new DocketClient({ homeserverUrl: "${server.url}", tokenProvider: () => "t", clock: systemClock, log: silentLogger, network: directNetwork });
       const signal = new AbortController().signal;
       await client.whoami(signal);
       client.sync({ since: "s", filter: {}, timeoutMs: 60000, stateAfter: false }, signal).catch((error) => console.log(error.name));

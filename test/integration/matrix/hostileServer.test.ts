@@ -6,6 +6,7 @@ import { systemClock } from "../../../src/clock.ts";
 import { ServerUnreachable } from "../../../src/errors.ts";
 import { silentLogger } from "../../../src/logging.ts";
 import { HttpTransport, type HttpRequest } from "../../../src/matrix/http.ts";
+import { directNetwork } from "../../support/directNetwork.ts";
 import {
   answer,
   clientFor,
@@ -86,7 +87,13 @@ describe("a client of a hostile server", () => {
 });
 
 function transportFor(t: TestContext, baseUrl: string): { transport: HttpTransport; request: HttpRequest } {
-  const transport = new HttpTransport({ baseUrl, tokenProvider: () => TOKEN, clock: systemClock, log: silentLogger });
+  const transport = new HttpTransport({
+    baseUrl,
+    tokenProvider: () => TOKEN,
+    clock: systemClock,
+    log: silentLogger,
+    network: directNetwork,
+  });
   t.after(() => transport.close());
   const target = {
     method: "GET",

@@ -7,6 +7,7 @@ import { setImmediate as nextTurn, setTimeout as wait } from "node:timers/promis
 import { systemClock, type Clock } from "../../../src/clock.ts";
 import { silentLogger } from "../../../src/logging.ts";
 import { DocketClient, type DocketClientOptions } from "../../../src/matrix/client.ts";
+import { directNetwork } from "../../support/directNetwork.ts";
 
 export interface SeenRequest {
   readonly method: string;
@@ -138,6 +139,7 @@ export function clientFor(
 ): DocketClient {
   const client = new DocketClient({
     homeserverUrl: server.url,
+    network: directNetwork,
     tokenProvider: () => TOKEN,
     clock: systemClock,
     log: silentLogger,
