@@ -11,7 +11,7 @@ import { createSecureContext, getCACertificates, type SecureContext } from "node
 import { Agent, buildConnector, type Dispatcher } from "undici";
 import { proxyFinder, type NetworkSettings } from "../config/network.ts";
 import type { ProxyServer } from "../config/proxyServer.ts";
-import { ProxyFailure } from "./proxyFailure.ts";
+import { ProxyFailure, schemesOf } from "./proxyFailure.ts";
 import { openTunnel, type TunnelLimits } from "./tunnel.ts";
 
 const LIMITS: TunnelLimits = { connectTimeoutMs: 10_000, answerTimeoutMs: 30_000 };
@@ -45,9 +45,12 @@ export class OutwardConnections {
       headersTimeout: 0,
       bodyTimeout: 0,
     });
-    this.dispatcher = this.agent.compose(
-      (dispatch) => (request, handler) => dispatch(this.addressed(request), handler),
-    );
+    this.dispatcher = this.agent.compose((dispatch) => (request, handler) => {
+      const url = new URL(request.origin ?? "");
+      const proxy = url.protocol === "http:" ? this.proxyOf(url) : null;
+      if (proxy === null) return dispatch(request, handler);
+      return dispatch(addressed(request, url, proxy), watched(handler, proxy, url.host));
+    });
   }
 
   /** @returns the proxy that a request to this address goes through; null: none */
@@ -98,17 +101,6 @@ export class OutwardConnections {
     );
   }
 
-  /** What a proxy has to read of a request that it forwards in the open (RFC 9112, section 3.2.2). */
-  private addressed(request: Dispatcher.DispatchOptions): Dispatcher.DispatchOptions {
-    const url = new URL(request.origin ?? "");
-    const proxy = url.protocol === "http:" ? this.proxyOf(url) : null;
-    if (proxy === null) return request;
-    // What undici's `fetch` passes: names with values.
-    const headers = { ...(request.headers as Record<string, string>) };
-    if (proxy.authorization !== null) headers["proxy-authorization"] = proxy.authorization.reveal();
-    return { ...request, path: `${url.origin}${request.path}`, headers };
-  }
-
   private wayTo({ protocol, hostname, host, port }: buildConnector.Options): {
     proxy: ProxyServer | null;
     authority: string;
@@ -118,6 +110,29 @@ export class OutwardConnections {
     const standard = protocol === "https:" ? "443" : "80";
     return { proxy: this.proxyOf(url), authority: `${name}:${port === "" ? standard : port}` };
   }
+}
+
+/** What a proxy has to read of a request that it forwards in the open (RFC 9112, section 3.2.2). */
+function addressed(request: Dispatcher.DispatchOptions, url: URL, proxy: ProxyServer): Dispatcher.DispatchOptions {
+  // What undici's `fetch` passes: names with values.
+  const headers = { ...(request.headers as Record<string, string>) };
+  if (proxy.authorization !== null) headers["proxy-authorization"] = proxy.authorization.reveal();
+  return { ...request, path: `${url.origin}${request.path}`, headers };
+}
+
+/** To the caller of `fetch`, status 407 would be a failure without a reason. */
+function watched(handler: Dispatcher.DispatchHandler, proxy: ProxyServer, target: string): Dispatcher.DispatchHandler {
+  return {
+    onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
+    onRequestUpgrade: (...upgrade) => handler.onRequestUpgrade?.(...upgrade),
+    onResponseStart: (controller, status, headers, text) => {
+      if (status !== 407) return handler.onResponseStart?.(controller, status, headers, text);
+      controller.abort(new ProxyFailure(proxy, target, { kind: "refused", status, schemes: schemesOf(headers) }));
+    },
+    onResponseData: (controller, chunk) => handler.onResponseData?.(controller, chunk),
+    onResponseEnd: (controller, trailers) => handler.onResponseEnd?.(controller, trailers),
+    onResponseError: (controller, error) => handler.onResponseError?.(controller, error),
+  };
 }
 
 function codeOf(error: Error): string {

@@ -2,6 +2,7 @@
  * What goes wrong at a forward proxy before the homeserver hears anything, and what is said about it. The request was never sent:
  * none of this is doubtful. No message has the proxy's user, password or words.
  */
+import type { IncomingHttpHeaders } from "node:http";
 import type { ProxyServer } from "../config/proxyServer.ts";
 import { ServerUnreachable } from "../errors.ts";
 import type { RequestName } from "./refusals.ts";
@@ -11,7 +12,7 @@ export type ProxyTrouble =
   | { readonly kind: "unreached"; readonly code: string }
   /** It took the connection, and no HTTP answer came; the code says why. */
   | { readonly kind: "unclear"; readonly code: string }
-  /** It answered the CONNECT with this status. `schemes`: which credentials it asks for, in lower case. */
+  /** It answered instead of the server, with this status. `schemes`: which credentials it asks for, in lower case. */
   | { readonly kind: "refused"; readonly status: number; readonly schemes: readonly string[] }
   /** The tunnel stood, and TLS with the homeserver did not come about (`cause`). */
   | { readonly kind: "beyond" };
@@ -39,6 +40,13 @@ export function proxyFailureIn(error: unknown): ProxyFailure | null {
     current = current.cause;
   }
   return null;
+}
+
+/** @returns which credentials a status 407 asks for, in lower case; nothing else of what the proxy wrote */
+export function schemesOf(headers: IncomingHttpHeaders): string[] {
+  const known = ["basic", "digest", "ntlm", "negotiate", "bearer"];
+  const text = [headers["proxy-authenticate"] ?? ""].flat().join(", ").toLowerCase();
+  return known.filter((scheme) => new RegExp(`(^|,)\\s*${scheme}(\\s|,|$)`).test(text));
 }
 
 /** @param failure of any kind but `beyond`, where the homeserver's own failure says more */

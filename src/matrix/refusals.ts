@@ -5,7 +5,7 @@
 import type { ProxyServer } from "../config/proxyServer.ts";
 import { ServerRefused, ServerUnreachable } from "../errors.ts";
 import { isJsonObject } from "../protocol/json.ts";
-import { ProxyFailure, proxyFailed, proxyFailureIn } from "./proxyFailure.ts";
+import { proxyFailed, proxyFailureIn } from "./proxyFailure.ts";
 
 /** What a message may say about a request: `label` is the method and the endpoint without identifiers and query. */
 export interface RequestName {
@@ -77,11 +77,6 @@ export function unreachable(request: RequestName, error: unknown, proxy: ProxySe
   const { code, syscall } = lowestCause(error);
   const failure = proxyFailureIn(error);
   if (failure !== null && failure.trouble.kind !== "beyond") return proxyFailed(request, failure);
-  // Forwarded in the open: no tunnel was asked for, and the proxy has answered instead of the homeserver.
-  if (code === PROXY_CREDENTIALS && proxy !== null) {
-    const target = new URL(request.origin).host;
-    return proxyFailed(request, new ProxyFailure(proxy, target, { kind: "refused", status: 407, schemes: [] }));
-  }
   const notSent = failure !== null || neverSent(code, syscall);
   const effect = notSent ? "" : "; the request may have taken effect";
   const way = proxy === null ? "" : ` through the proxy ${proxy.origin} (${proxy.source})`;
@@ -152,15 +147,6 @@ function refusalHint(
   return "see the errcode in the Matrix specification";
 }
 
-const PROXY_CREDENTIALS = "PROXY_CREDENTIALS";
-
-/** Of all that `fetch` refuses, what an address in the configuration can meet. */
-const FETCH_REFUSALS: Readonly<Record<string, string>> = {
-  "bad port": "BAD_PORT",
-  // Status 407, which no caller of `fetch` sees.
-  "proxy authentication required": PROXY_CREDENTIALS,
-};
-
 /** The error that says why: `fetch` wraps it, and an attempt at several addresses (IPv6, IPv4) bundles them. */
 function lowestCause(error: unknown): { code: string; syscall: string | null } {
   let current = error;
@@ -170,8 +156,8 @@ function lowestCause(error: unknown): { code: string; syscall: string | null } {
     const details = current as Error & { readonly code?: unknown; readonly syscall?: unknown };
     if (typeof details.code === "string" && /^[A-Z][A-Z0-9_]{0,63}$/.test(details.code)) code = details.code;
     if (typeof details.syscall === "string") syscall = details.syscall;
-    // What `fetch` itself refuses has no code.
-    code ??= FETCH_REFUSALS[current.message] ?? null;
+    // The one refusal of `fetch` itself that an address in the configuration can meet; it has no code.
+    if (code === null && current.message === "bad port") code = "BAD_PORT";
     current = current instanceof AggregateError ? current.errors[0] : current.cause;
   }
   return { code: code ?? "no reason given", syscall };
@@ -184,7 +170,7 @@ function neverSent(code: string, syscall: string | null): boolean {
   const beforeSending =
     syscall === "connect" ||
     syscall === "getaddrinfo" ||
-    ["UND_ERR_CONNECT_TIMEOUT", "ECONNREFUSED", "BAD_PORT", PROXY_CREDENTIALS].includes(code);
+    ["UND_ERR_CONNECT_TIMEOUT", "ECONNREFUSED", "BAD_PORT"].includes(code);
   return beforeSending || (TLS.test(code) && !code.startsWith("ERR_SSL_") && code !== "EPROTO");
 }
 
@@ -199,8 +185,6 @@ function unreachableHint(code: string): string {
   if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT" || code.endsWith("UNREACH")) {
     return "No connection comes about: check the network, the firewall and `homeserver`";
   }
-  if (code === PROXY_CREDENTIALS)
-    return "A proxy on the way asks for credentials (status 407): name it, with user name and password, in `network.proxy`";
   if (code === "BAD_PORT")
     return "`fetch` never connects to this port (the Fetch standard reserves it): put the homeserver on another";
   return "The connection broke: if it stays so, look at the homeserver and the proxies between";

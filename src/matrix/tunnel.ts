@@ -7,7 +7,7 @@ import { request as httpsRequest } from "node:https";
 import { isIP, type Socket } from "node:net";
 import type { SecureContext } from "node:tls";
 import type { ProxyServer } from "../config/proxyServer.ts";
-import { ProxyFailure, type ProxyTrouble } from "./proxyFailure.ts";
+import { ProxyFailure, schemesOf, type ProxyTrouble } from "./proxyFailure.ts";
 
 export interface TunnelLimits {
   /** For reaching the proxy, TLS with it included, in milliseconds. */
@@ -71,20 +71,13 @@ export function openTunnel(
     }
     // Its page may still be under way.
     socket.on("error", () => undefined).destroy();
-    end({ kind: "refused", status, schemes: schemesIn(response.headers["proxy-authenticate"]) });
+    end({ kind: "refused", status, schemes: schemesOf(response.headers) });
   });
   request.on("error", (error: NodeJS.ErrnoException) => {
     end({ kind: reached ? "unclear" : "unreached", code: knownCode(error) });
   });
   request.end();
   return promise;
-}
-
-/** The names at the beginning of each challenge; nothing else of what the proxy wrote. */
-function schemesIn(header: string | readonly string[] | undefined): string[] {
-  const known = ["basic", "digest", "ntlm", "negotiate", "bearer"];
-  const text = [header ?? ""].flat().join(", ").toLowerCase();
-  return known.filter((scheme) => new RegExp(`(^|,)\\s*${scheme}(\\s|,|$)`).test(text));
 }
 
 function knownCode(error: Error): string {
