@@ -16,6 +16,10 @@ test("homeserver and account are enough: every other value has its documented de
     baseDirectory: "/etc/docket",
     homeserver: "https://matrix.example.org",
     data: { directory: "/etc/docket/data" },
+    network: {
+      proxies: { http: null, https: null, exempt: "" },
+      certificateAuthorities: { file: null, certificates: [] },
+    },
     encryption: { plainInEncryptedRoom: "warn", waitForKeysMs: 604_800_000 },
     invites: {
       accept: [],

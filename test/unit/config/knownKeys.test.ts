@@ -50,8 +50,8 @@ test("the sample loads, its steps can be prepared, and it warns of nothing", asy
 });
 
 test("the sample has every key of the schema, and no other", () => {
-  // A secret that most have no need of stands there as a comment.
-  const whole = sample.replace(/^ {2}# token: /m, "  token: ");
+  // What most have no need of stands there as a comment.
+  const whole = sample.replace(/^ {2}# (token|certificate_authorities): /gm, "  $1: ");
   const found = keysOf(parseDocument(whole).contents, "").filter((path) => !path.startsWith("handlers[].steps[]"));
   assert.deepEqual([...new Set(found)].sort(), [...keys].sort());
 });
@@ -60,6 +60,7 @@ test("every value of the sample that has a default is that default, but for invi
   const fromSample = await loadConfig(samplePath, { stepKinds, env: { DOCKET_TOKEN: "syt_a_good_token" } });
   const bare = await loadText(smallest);
   for (const key of [
+    "network",
     "encryption",
     "rooms",
     "responses",
@@ -89,6 +90,7 @@ test("the documentation names the true defaults", async () => {
   const { encryption, responses, record, limits } = config;
   const expected: Record<string, string> = {
     "data.directory": "./data",
+    "network.proxy": "environment",
     "encryption.plain_in_encrypted_room": encryption.plainInEncryptedRoom,
     "encryption.wait_for_keys": formatDuration(encryption.waitForKeysMs),
     "invites.accept": JSON.stringify(config.invites.accept),
