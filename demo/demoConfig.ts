@@ -23,6 +23,8 @@ export function demoConfig(sampleFile: string, settings: DemoSettings): string {
   document.set("homeserver", settings.homeserver);
   document.set("account", { user: settings.botUserId, token: `\${file:${settings.tokenFile}}` });
   document.set("data", { directory: settings.dataDirectory });
+  // A proxy of this machine's environment does not lead back to it.
+  if (/^http:\/\/(127\.0\.0\.1|localhost)[:/]/.test(settings.homeserver)) document.setIn(["network", "proxy"], false);
   document.setIn(["invites", "accept"], settings.inviters);
   document.setIn(["operations", "listen"], "127.0.0.1:0");
   document.set("log", settings.log);

@@ -5,7 +5,6 @@
 import { z } from "zod";
 import { contentPath } from "../protocol/capabilities.ts";
 import type { UserId } from "../protocol/ids.ts";
-import { parseProxyServer, type ProxyServer } from "./proxyServer.ts";
 import { Secret } from "./secret.ts";
 import { DURATION_PATTERN, SIZE_PATTERN, formatDuration, formatSize, parseDuration, parseSize } from "./units.ts";
 
@@ -23,7 +22,7 @@ type Read<Value> = { readonly value: Value } | { readonly expected: string; read
  * @param read what the value means, or what is expected instead (after the word "expected")
  * @param jsonSchema for editors; with a description of the key
  */
-function leaf<Value>(
+export function leaf<Value>(
   read: (found: unknown) => Read<Value>,
   jsonSchema: Readonly<Record<string, unknown>>,
   secret = false,
@@ -132,25 +131,6 @@ export function homeserverAddress(description: string): z.ZodType<string, unknow
       return { value: url.href.replace(/\/+$/, "") };
     },
     { type: "string", pattern: "^https?://", description },
-    true,
-  );
-}
-
-/** A proxy, which may hold a password: only ever shown as its type. @returns null for `false` */
-export function proxySetting(
-  description: string,
-  source: string,
-): z.ZodType<"environment" | ProxyServer | null, unknown> {
-  return leaf<"environment" | ProxyServer | null>(
-    (found) => {
-      if (found === false) return { value: null };
-      if (found === "environment") return { value: found };
-      const parsed = typeof found === "string" ? parseProxyServer(found, source) : null;
-      if (parsed !== null && "proxy" in parsed) return { value: parsed.proxy };
-      const expected = "environment, false, or the address of a proxy such as http://proxy.example.org:3128";
-      return { expected, ...(parsed === null ? {} : { hint: parsed.hint }) };
-    },
-    { anyOf: [{ const: false }, { type: "string", minLength: 1 }], description },
     true,
   );
 }

@@ -6,9 +6,9 @@ import { X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
 import type { ConfigProblem } from "../errors.ts";
 import { readText } from "./configFiles.ts";
-import { proxySetting } from "./leaves.ts";
 import { valueAt, type LocatedYaml } from "./locatedYaml.ts";
 import { noProxies, proxyFinder, resolveProxies, type NetworkSettings, type Proxies } from "./network.ts";
+import { proxySetting } from "./proxySetting.ts";
 import type { ReferenceSources, ResolvedReferences } from "./references.ts";
 import { formatPath, pathKey, type YamlPath } from "./yamlPath.ts";
 

@@ -12,7 +12,6 @@ import {
   inviterPattern,
   listenAddress,
   path,
-  proxySetting,
   secret,
   size,
   switchOrWords,
@@ -21,6 +20,7 @@ import {
   userId,
   words,
 } from "./leaves.ts";
+import { proxySetting } from "./proxySetting.ts";
 import type { StepKindSchema } from "./stepKindSchema.ts";
 import { stepSchema } from "./stepSchema.ts";
 

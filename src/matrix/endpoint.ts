@@ -3,6 +3,13 @@
  * without the identifiers in them. Pure.
  */
 
+/** What a message may say about a request: `label` is the method and the endpoint without identifiers and query. */
+export interface RequestName {
+  readonly label: string;
+  /** Scheme, host and port. */
+  readonly origin: string;
+}
+
 /**
  * Joins `prefix` and the percent-encoded segments: `endpointPath("/_matrix/client/v3/rooms", roomId, "members")`.
  * Works for room version 12 (no server part) and for old event IDs with slashes in them.

@@ -12,9 +12,9 @@ import type { NetworkSettings } from "../config/network.ts";
 import { Cancelled, ConfigError, ServerRefused } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
-import { describeEndpoint, nameEndpoint } from "./endpoint.ts";
+import { describeEndpoint, nameEndpoint, type RequestName } from "./endpoint.ts";
 import { OutwardConnections } from "./outwardConnections.ts";
-import { redirectRefusal, refusal, timedOut, unreachable, unusableReply, type RequestName } from "./refusals.ts";
+import { redirectRefusal, refusal, timedOut, unreachable, unusableReply } from "./refusals.ts";
 
 /** Asked before every request, so that a new token counts from the next request on. */
 export type TokenProvider = () => Promise<string> | string;

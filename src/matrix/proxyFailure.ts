@@ -5,7 +5,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { ProxyServer } from "../config/proxyServer.ts";
 import { ServerUnreachable } from "../errors.ts";
-import type { RequestName } from "./refusals.ts";
+import type { RequestName } from "./endpoint.ts";
 
 export type ProxyTrouble =
   /** No connection to the proxy came about; the system's or undici's code. */

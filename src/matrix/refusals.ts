@@ -5,14 +5,8 @@
 import type { ProxyServer } from "../config/proxyServer.ts";
 import { ServerRefused, ServerUnreachable } from "../errors.ts";
 import { isJsonObject } from "../protocol/json.ts";
+import type { RequestName } from "./endpoint.ts";
 import { proxyFailed, proxyFailureIn } from "./proxyFailure.ts";
-
-/** What a message may say about a request: `label` is the method and the endpoint without identifiers and query. */
-export interface RequestName {
-  readonly label: string;
-  /** Scheme, host and port. */
-  readonly origin: string;
-}
 
 export interface RefusedReply {
   readonly status: number;

@@ -12,6 +12,13 @@ const CAST = { senderDevice: "senderdemo", botDevice: "docketdemo", canary: "x" 
 
 describe("the demo", () => {
   it("gets every answer that it expects and no other, and exits 0", { timeout: LONGEST_MS }, async (t) => {
+    // Somebody's proxy does not lead back to this machine.
+    const before = process.env["HTTP_PROXY"];
+    process.env["HTTP_PROXY"] = "http://127.0.0.1:2";
+    t.after(() => {
+      if (before === undefined) delete process.env["HTTP_PROXY"];
+      else process.env["HTTP_PROXY"] = before;
+    });
     const { exitCode, stdout, stderr } = await new DemoProcess(t, "--json").ended;
     const lines = stdout
       .trim()

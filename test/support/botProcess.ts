@@ -160,9 +160,11 @@ export function writeConfig(options: BotOptions): string {
   const yaml = options.yaml ?? DEFAULT_YAML;
   // Any free port: many bots run side by side.
   const operations = /^operations:/m.test(yaml) ? "" : "operations:\n  listen: 127.0.0.1:0\n";
+  // A proxy in the environment of whoever runs the tests has no part in them.
+  const network = /^network:/m.test(yaml) ? "" : "network:\n  proxy: false\n";
   writeFileSync(
     config,
-    `homeserver: ${options.homeserver}\naccount:\n  user: "${options.userId}"\n  token: "\${file:./token}"\ndata:\n  directory: ${options.dataDirectory ?? "./data"}\n${operations}${yaml}`,
+    `homeserver: ${options.homeserver}\naccount:\n  user: "${options.userId}"\n  token: "\${file:./token}"\ndata:\n  directory: ${options.dataDirectory ?? "./data"}\n${operations}${yaml}\n${network}`,
   );
   return config;
 }

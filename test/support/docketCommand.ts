@@ -11,9 +11,14 @@ export interface CommandOutcome {
   readonly stderr: string;
 }
 
-export async function docket(...args: string[]): Promise<CommandOutcome> {
+export function docket(...args: string[]): Promise<CommandOutcome> {
+  return docketWith(process.env, ...args);
+}
+
+/** @param env the whole environment */
+export async function docketWith(env: NodeJS.ProcessEnv, ...args: string[]): Promise<CommandOutcome> {
   try {
-    return { code: 0, ...(await promisify(execFile)(process.execPath, [MAIN, ...args])) };
+    return { code: 0, ...(await promisify(execFile)(process.execPath, [MAIN, ...args], { env })) };
   } catch (error) {
     return error as CommandOutcome;
   }

@@ -39,6 +39,10 @@ export interface ForwardProxy {
   until(reached: (proxy: ForwardProxy) => boolean): Promise<void>;
   /** Cuts all connections that stand. */
   cut(): void;
+  /** Takes no connections any more, and cuts those that stand. */
+  stop(): Promise<void>;
+  /** Listens again, at the same address. */
+  resume(): Promise<void>;
 }
 
 /** Runs until the test has ended. */
@@ -138,6 +142,16 @@ export async function startForwardProxy(t: TestContext, options: ForwardProxyOpt
       return clients.size;
     },
     cut,
+    async stop() {
+      const closed = once(server, "close");
+      server.close();
+      cut();
+      await closed;
+    },
+    async resume() {
+      server.listen(port, "127.0.0.1");
+      await once(server, "listening");
+    },
     async until(reached) {
       for (const giveUpAt = Date.now() + 60_000; !reached(proxy); await wait(5)) {
         if (Date.now() > giveUpAt) throw new Error("the proxy waited a minute for something that did not happen");
