@@ -14,7 +14,8 @@ import type { ProxyServer } from "../config/proxyServer.ts";
 import { ProxyFailure, schemesOf } from "./proxyFailure.ts";
 import { openTunnel, type TunnelLimits } from "./tunnel.ts";
 
-const LIMITS: TunnelLimits = { connectTimeoutMs: 10_000, answerTimeoutMs: 30_000 };
+/** Together shorter than an attempt of the client: a tunnel that does not come about is told as such, and is not doubtful. */
+const LIMITS: TunnelLimits = { connectTimeoutMs: 10_000, answerTimeoutMs: 15_000 };
 
 export class OutwardConnections {
   /** For `fetch` of undici. */

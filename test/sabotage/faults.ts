@@ -20,6 +20,7 @@ const image = "test/integration/image.test.ts";
 const trouble = "test/integration/trouble.test.ts";
 const receipts = "test/integration/receipts.test.ts";
 const rooms = "test/integration/rooms.test.ts";
+const proxies = "test/integration/matrix/proxies.test.ts";
 
 export const faults: readonly Fault[] = [
   {
@@ -704,6 +705,66 @@ export const faults: readonly Fault[] = [
     test: {
       file: "test/unit/journal/invites.test.ts",
       name: "an invitation to a room that we were in says that we are out, and a join of one that was renewed counts",
+    },
+  },
+  {
+    name: "proxy-passed-by",
+    breaks: "all requests go through the proxy that is named",
+    file: "src/matrix/outwardConnections.ts",
+    find: "if (proxy === null) this.straight(target, callback);",
+    replace: "if (proxy === null || proxy.port > 0) this.straight(target, callback);",
+    test: {
+      file: proxies,
+      name: "goes through a tunnel to the name that the proxy looks up, and the proxy sees nothing of it",
+    },
+  },
+  {
+    name: "proxy-refusal-doubtful",
+    breaks: "what a proxy refused was never sent",
+    file: "src/matrix/proxyFailure.ts",
+    find: "{ doubtful: false }",
+    replace: "{ doubtful: true }",
+    test: { file: proxies, name: "asks for credentials: the error says where to put them" },
+  },
+  {
+    name: "tunnel-left-behind",
+    breaks: "after close() no socket is left",
+    file: "src/matrix/outwardConnections.ts",
+    find: "{ secureContext, signal: closing.signal }",
+    replace: "{ secureContext, signal: new AbortController().signal }",
+    test: {
+      file: proxies,
+      name: "close() leaves no tunnel, neither an idle one, nor one that is used, nor one that is still asked for",
+    },
+  },
+  {
+    name: "authorities-in-place-of-nodes",
+    breaks: "a private authority is trusted beside those that Node knows",
+    file: "src/matrix/outwardConnections.ts",
+    find: 'ca: [...getCACertificates("default"), ...certificates]',
+    replace: "ca: [...getCACertificates().slice(0, 0), ...certificates]",
+    test: { file: proxies, name: "takes nothing away from what Node trusts, NODE_EXTRA_CA_CERTS included" },
+  },
+  {
+    name: "proxy-password-shown",
+    breaks: "a proxy's password stands in no output",
+    file: "src/config/proxyServer.ts",
+    find: "origin: url.origin,",
+    replace: "origin: url.href,",
+    test: {
+      file: "test/unit/config/network.test.ts",
+      name: "a password of a proxy is never printed, and a change of it is found all the same",
+    },
+  },
+  {
+    name: "no-proxy-by-end-alone",
+    breaks: "NO_PROXY exempts a host and what is below it, and no other that ends alike",
+    file: "src/config/noProxy.ts",
+    find: "host.endsWith(`.${name}`)",
+    replace: "host.endsWith(name)",
+    test: {
+      file: "test/unit/config/noProxy.test.ts",
+      name: "a name covers itself and all below it, with a dot or a star before it or not, in any case",
     },
   },
 ];

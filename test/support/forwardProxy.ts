@@ -35,8 +35,8 @@ export interface ForwardProxy {
   readonly seen: string;
   /** Connections of clients that stand now. */
   readonly open: number;
-  /** Resolves when it holds. */
-  until(reached: (proxy: ForwardProxy) => boolean): Promise<void>;
+  /** Resolves when it holds. @throws Error it does not within `patienceMs` */
+  until(reached: (proxy: ForwardProxy) => boolean, patienceMs?: number): Promise<void>;
   /** Cuts all connections that stand. */
   cut(): void;
   /** Takes no connections any more, and cuts those that stand. */
@@ -152,9 +152,9 @@ export async function startForwardProxy(t: TestContext, options: ForwardProxyOpt
       server.listen(port, "127.0.0.1");
       await once(server, "listening");
     },
-    async until(reached) {
-      for (const giveUpAt = Date.now() + 60_000; !reached(proxy); await wait(5)) {
-        if (Date.now() > giveUpAt) throw new Error("the proxy waited a minute for something that did not happen");
+    async until(reached, patienceMs = 60_000) {
+      for (const giveUpAt = Date.now() + patienceMs; !reached(proxy); await wait(5)) {
+        if (Date.now() > giveUpAt) throw new Error("the proxy waited for something that did not happen");
       }
     },
   };

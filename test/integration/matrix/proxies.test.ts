@@ -1,10 +1,14 @@
 /** Requests through a forward proxy: what it is asked for, what it sees, and how each of its failures is told. */
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
+import { getCACertificates, rootCertificates, setDefaultCACertificates } from "node:tls";
 import { describe, it, type TestContext } from "node:test";
+import { fetch } from "undici";
 import { resolveProxies, type NetworkSettings } from "../../../src/config/network.ts";
 import { Cancelled, ServerRefused, ServerUnreachable } from "../../../src/errors.ts";
 import type { DocketClient } from "../../../src/matrix/client.ts";
+import { OutwardConnections } from "../../../src/matrix/outwardConnections.ts";
+import { proxyFailureIn } from "../../../src/matrix/proxyFailure.ts";
 import type { RoomId, SyncToken, TxnId } from "../../../src/protocol/ids.ts";
 import { startForwardProxy, type ForwardProxy } from "../../support/forwardProxy.ts";
 import { authority, startTlsFront } from "../../support/tlsServers.ts";
@@ -155,7 +159,8 @@ describe("the end of a request through a proxy", () => {
     await silent.proxy.until(({ asked }) => asked.length === 1);
     await waiting.close();
     await asking;
-    await silent.proxy.until(({ open }) => open === 0);
+    // By itself it would end after 15 seconds.
+    await silent.proxy.until(({ open }) => open === 0, 10_000);
   });
 
   it("a tunnel that is cut is doubtful, as any connection is, and the next request opens another", async (t) => {
@@ -236,6 +241,19 @@ describe("a proxy that does not let a request through", () => {
     assert.match(await refused(t, { instead: Buffer.alloc(0) }), /did not answer as one \(ECONNRESET\)/);
   });
 
+  it("keeps silent: it is given up after its time, and no connection is left", async (t) => {
+    const silent = await closedNetwork(t, [ok], { instead: "silence" });
+    const settings = network({ HTTPS_PROXY: withUser(silent.proxy.url) });
+    const limits = { connectTimeoutMs: 60_000, answerTimeoutMs: 20 };
+    const connections = new OutwardConnections(settings, { limits });
+    t.after(() => connections.close());
+    const error: unknown = await fetch(silent.url, { dispatcher: connections.dispatcher }).catch(
+      (reason: unknown) => reason,
+    );
+    assert.deepEqual(proxyFailureIn(error)?.trouble, { kind: "unclear", code: "TIMEOUT" });
+    await silent.proxy.until(({ open }) => open === 0);
+  });
+
   it("is not there: the proxy was not reached, and nothing is said of the homeserver", async (t) => {
     const closed = await closedNetwork(t, [ok]);
     const gone = createServer();
@@ -288,6 +306,16 @@ describe("a private certificate authority", () => {
       /was not reached \(UNABLE_TO_VERIFY_LEAF_SIGNATURE\)\. .*`network\.certificate_authorities` or NODE_EXTRA_CA_CERTS/,
     );
     assert.equal(error.doubtful, false);
+  });
+
+  it("takes nothing away from what Node trusts, NODE_EXTRA_CA_CERTS included", async (t) => {
+    const before = getCACertificates("default");
+    setDefaultCACertificates([...before, authority]);
+    t.after(() => setDefaultCACertificates(before));
+    const closed = await closedNetwork(t, [ok]);
+    const [another = ""] = rootCertificates;
+    const url = closed.url.replace(NAME, "localhost");
+    await clientFor(t, { url }, { network: network({}, [another]) }).versions(never);
   });
 
   it("that is missing beyond a proxy is told as such: the proxy let the request through", async (t) => {
