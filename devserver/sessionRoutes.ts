@@ -1,4 +1,4 @@
-/** Signing in and out, who am I, versions, capabilities, filters, account data. */
+/** Signing in and out, who am I, versions, capabilities, push rules, filters, account data. */
 import { isJsonObject, type JsonObject } from "../src/protocol/json.ts";
 import { ROOM_VERSIONS } from "./createRoom.ts";
 import { PROFILE_FIELDS } from "./features.ts";
@@ -32,6 +32,10 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
       },
       ...(features.has(PROFILE_FIELDS) ? { "m.profile_fields": { enabled: parts.profileFieldsEnabled } } : {}),
     },
+  }));
+  // matrix-js-sdk does not sync before it has them. Nobody is notified here, so there are none.
+  router.on("GET", `${V3}/pushrules`, () => ({
+    global: { override: [], content: [], room: [], sender: [], underride: [] },
   }));
   router.on("POST", `${V3}/logout`, ({ session }) => {
     accounts.removeDevice(session.userId, session.deviceId);

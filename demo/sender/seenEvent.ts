@@ -35,21 +35,24 @@ export const RESPONSE_TYPES = {
 } as const;
 export type Dialect = keyof typeof RESPONSE_TYPES;
 
-export interface StatusResponse {
+export interface StatusResponse<Event = SeenEvent> {
   readonly dialect: Dialect;
   readonly status: string;
   readonly fromDevice: string;
   readonly messages: readonly { readonly type: string; readonly text: string }[];
   /** The reason code of an error (`io.github.matrix-docket.code`); null where there is none. */
   readonly code: string | null;
-  readonly event: SeenEvent;
+  readonly event: Event;
 }
 
 /**
  * Reads a status response.
  * @returns null when the event is none, or does not relate to `requestId` by `m.reference`
  */
-export function readResponse(event: SeenEvent, requestId: string): StatusResponse | null {
+export function readResponse<Event extends Pick<SeenEvent, "type" | "content">>(
+  event: Event,
+  requestId: string,
+): StatusResponse<Event> | null {
   const dialect = (Object.keys(RESPONSE_TYPES) as Dialect[]).find((name) => RESPONSE_TYPES[name] === event.type);
   const relation = asObject(event.content["m.relates_to"]);
   if (dialect === undefined || relation["event_id"] !== requestId || relation["rel_type"] !== "m.reference") {

@@ -181,6 +181,18 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: "room-keys-only-for-trusted-devices",
+    breaks: "a client whose device nobody has signed can read the answers",
+    file: "src/crypto/roomSettings.ts",
+    find: "const settings = new EncryptionSettings();",
+    replace:
+      "const settings = new EncryptionSettings(); settings.sharingStrategy = settings.sharingStrategy.constructor.onlyTrustedDevices();",
+    test: {
+      file: "test/synapse/peers.test.ts",
+      name: "matrix-nio on two devices of one account: each reads the answer, whichever of them asked",
+    },
+  },
+  {
     name: "encryption-skipped",
     breaks: "never in the clear in an encrypted room",
     file: "src/pipeline/sender.ts",

@@ -1,0 +1,22 @@
+/** matrix-js-sdk on the development homeserver: a client that others wrote takes it for one. test/synapse has more of it. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { startConversation } from "../support/conversation.ts";
+import { temporaryDirectory } from "../support/temporaryDirectory.ts";
+import { launchJsSdk, PeerProcess } from "../synapse/peers/peerProcess.ts";
+
+test("matrix-js-sdk makes an encrypted room on the development homeserver, asks the bot there, and reads its answer", async (t) => {
+  const { server, account } = await startConversation(t);
+  const carol = server.createAccount("carol", "not a secret");
+  const peer = await PeerProcess.start({ homeserver: server.url, ...carol, store: temporaryDirectory(t) }, launchJsSdk);
+  t.after(() => peer.kill());
+  const { userId, deviceId } = account;
+  const roomId = await peer.order("createRoom", { invite: [userId], encryption: {} });
+  await peer.order("waitForMember", { roomId, userId });
+  await peer.order("waitForDevice", { roomId, userId, deviceId });
+  const eventId = await peer.send(roomId, "org.example.report", {
+    "m.request.status": { from_device: carol.deviceId },
+  });
+  const { status, event } = await peer.answerTo(eventId);
+  assert.deepEqual([status, event.encrypted, event.senderDevice], ["success", true, deviceId]);
+});
