@@ -193,6 +193,17 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: "last-end-first",
+    breaks: "where a homeserver limits how fast answers go, those that end soonest go first",
+    file: "src/journal/dueEntries.ts",
+    find: "ORDER BY expires_at, id LIMIT ?",
+    replace: "ORDER BY expires_at DESC, id LIMIT ?",
+    test: {
+      file: "test/synapse/rateLimits.test.ts",
+      name: "under the default limits answers that end soonest go first, those that can't arrive are dropped with a reason, and once exempted the bot answers all",
+    },
+  },
+  {
     name: "encryption-skipped",
     breaks: "never in the clear in an encrypted room",
     file: "src/pipeline/sender.ts",
