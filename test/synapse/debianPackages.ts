@@ -53,9 +53,11 @@ async function offerOf(apt: PrivateApt, stanza: string, names: readonly string[]
   apt.use(stanza);
   await apt.run("apt-get", "--error-on=any", "update");
   const install = ["install", "--yes", "--no-remove", ...names];
-  const planned = await apt.run("apt-get", "--print-uris", ...install);
-  // 'URI' FILE SIZE HASH
-  const files = [...planned.matchAll(/^'[^']*' (\S+) \d+ (\S+)$/gm)].map(([, name = "", hash = ""]) => ({
+  // It names only what is not there yet, such as after a run that was killed: so it looks where nothing ever is.
+  const elsewhere = ["--option", `Dir::Cache::Archives=${apt.emptyFolder}`];
+  const planned = await apt.run("apt-get", ...elsewhere, "--print-uris", ...install);
+  // 'URI' FILE SIZE HASH, the hash only where the archive is signed.
+  const files = [...planned.matchAll(/^'[^']*' (\S+) \d+ (\S*)$/gm)].map(([, name = "", hash = ""]) => ({
     name,
     hash,
   }));
@@ -90,12 +92,14 @@ class PrivateApt {
   readonly #folder: string;
   readonly #config: string;
   readonly downloadFolder: string;
+  readonly emptyFolder: string;
 
   constructor(folder: string) {
     this.#folder = folder;
     this.downloadFolder = join(folder, "cache/archives");
+    this.emptyFolder = join(folder, "cache/nothing");
     this.#config = join(folder, "apt.conf");
-    for (const part of ["sources", "state/lists/partial", "cache/archives/partial"]) {
+    for (const part of ["sources", "state/lists/partial", "cache/archives/partial", "cache/nothing/partial"]) {
       mkdirSync(join(folder, part), { recursive: true });
     }
     // Empty: as far as this apt knows nothing is installed, so everything that is needed comes.

@@ -28,6 +28,8 @@ export interface CacheOptions {
   readonly tryOut: (root: string) => Promise<string>;
   /** Told what takes long, and what went wrong and was got around. */
   readonly say: (line: string) => void;
+  /** Unix milliseconds; by default this machine's clock. */
+  readonly now?: () => number;
 }
 
 export interface PackageSet {
@@ -80,7 +82,7 @@ class PackageCache {
   recentlyGood(): PackageSet | null {
     const state = this.#state();
     // A clock that was set back must not keep an old set for ever.
-    const waitMs = state.askAgainAt - Date.now();
+    const waitMs = state.askAgainAt - this.#now();
     if (state.good === null || waitMs <= 0 || waitMs > ASK_AGAIN_AFTER_MS || !this.#isThere(state.good)) return null;
     if (state.trouble !== null) this.#options.say(fallingBack(state.good, state.trouble));
     return this.#setOf(state.good);
@@ -102,7 +104,7 @@ class PackageCache {
         good: taken,
         before: taken === good ? before.before : good,
         bad,
-        askAgainAt: Date.now() + ASK_AGAIN_AFTER_MS,
+        askAgainAt: this.#now() + ASK_AGAIN_AFTER_MS,
         trouble: null,
       });
       offer.forgetDownloads();
@@ -111,7 +113,7 @@ class PackageCache {
     } catch (error) {
       const trouble = error instanceof Error ? error.message : String(error);
       const known = error instanceof SetDoesNotWork ? [...new Set([...bad, error.id])] : bad;
-      this.#write({ ...before, good, bad: known, askAgainAt: Date.now() + ASK_AGAIN_AFTER_FAILURE_MS, trouble });
+      this.#write({ ...before, good, bad: known, askAgainAt: this.#now() + ASK_AGAIN_AFTER_FAILURE_MS, trouble });
       if (good === null) throw new Error(`there are no packages that work: ${trouble}`, { cause: error });
       this.#options.say(fallingBack(good, trouble));
       return this.#setOf(good);
@@ -166,6 +168,10 @@ class PackageCache {
     for (const id of readdirSync(this.#path("sets"))) {
       if (id !== good?.id && id !== before?.id) rmSync(this.#path("sets", id), { recursive: true, force: true });
     }
+  }
+
+  #now(): number {
+    return (this.#options.now ?? Date.now)();
   }
 
   #state(): State {
