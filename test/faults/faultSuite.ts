@@ -157,6 +157,21 @@ export function describeFaults(start: () => Promise<Homeserver>): void {
     await assertAnsweredOnce(scene, [eventId]);
   });
 
+  test("a late key in a sync whose reply is lost comes with the next one", async (t) => {
+    const scene = await startFaultScene(t, homeserver);
+    const { proxy, bot, alice, room, ask } = scene;
+    const roomId = await room({ encrypted: true });
+    proxy.holdToDevice();
+    const eventId = await ask(roomId);
+    await bot.line((line) => line["eventId"] === eventId, "it was parked");
+    await proxy.waitFor(() => proxy.heldToDevice > 0, "the key");
+    const fault = proxy.fault({ path: SYNC, action: { kind: "dropAfter" } });
+    await alice.sendWire(roomId, "org.example.noise", {});
+    await proxy.waitFor(() => fault.hits === 1, "the next sync");
+    proxy.releaseToDevice();
+    await assertAnsweredOnce(scene, [eventId]);
+  });
+
   test("keys that come late, in reverse order and twice, lose no request and answer none twice", async (t) => {
     const scene = await startFaultScene(t, homeserver);
     const { proxy, room, ask } = scene;

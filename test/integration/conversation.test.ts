@@ -160,11 +160,3 @@ test("an invitation from somebody who is not on the list is left alone", async (
   assert.equal(server.membership(roomId, account.userId), "invite");
   assert.deepEqual(server.requests({ path: /\/join\//, userId: account.userId }), []);
 });
-
-test("a join that the server limits is tried again when it says so", async (t) => {
-  const { server, room, account } = await startConversation(t);
-  server.fault({ path: /\/join\//, times: 2, action: { kind: "rateLimited", retryAfterMs: 50 } });
-  const roomId = await room();
-  assert.equal(server.membership(roomId, account.userId), "join");
-  assert.equal(server.requests({ path: /\/join\//, userId: account.userId }).length, 3);
-});

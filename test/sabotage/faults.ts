@@ -17,6 +17,7 @@ const conversation = "test/integration/conversation.test.ts";
 const engineFailures = "test/unit/crypto/engineFailures.test.ts";
 const packaging = "test/unit/packaging.test.ts";
 const image = "test/integration/image.test.ts";
+const badWay = "test/integration/faults.test.ts";
 const trouble = "test/integration/trouble.test.ts";
 const receipts = "test/integration/receipts.test.ts";
 const rooms = "test/integration/rooms.test.ts";
@@ -113,7 +114,7 @@ export const faults: readonly Fault[] = [
     find: "await homeserver.send(event, entry.txnId, signal)",
     replace: "await homeserver.send(event, (entry.txnId + entry.attempts) as typeof entry.txnId, signal)",
     test: {
-      file: trouble,
+      file: badWay,
       name: "an answer whose reply is lost is repeated under the same transaction ID, and arrives once",
     },
   },
@@ -165,7 +166,7 @@ export const faults: readonly Fault[] = [
     find: "const timer = setTimeout(() => lifetime.abort(), ",
     replace: "const timer = setTimeout(() => undefined, ",
     test: {
-      file: trouble,
+      file: badWay,
       name: "no attempt starts after the end of the lifetime less the margin, and one in flight is aborted at the end",
     },
   },
@@ -302,7 +303,7 @@ export const faults: readonly Fault[] = [
     file: "src/matrix/retries.ts",
     find: "Math.max(askedMs ?? 0, ownMs) : askedMs;",
     replace: "Math.max(askedMs ?? 0, ownMs) : 1;",
-    test: { file: trouble, name: "an answer that the server limits waits as long as it says, and then arrives" },
+    test: { file: badWay, name: "an answer that the server limits waits as long as it says, and then arrives" },
   },
   {
     name: "data-directory-not-locked",

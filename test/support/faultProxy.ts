@@ -32,6 +32,8 @@ interface Reply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
+  /** Called when the client has it whole. */
+  readonly delivered?: () => void;
 }
 
 /** One request on its way through. */
@@ -212,9 +214,9 @@ export class FaultProxy {
           AbortSignal.any([gone, again.signal]),
         );
         if (reply.status !== 200) return reply;
-        const text = this.#hold.apply(url.searchParams.get("since") ?? "", reply.body.toString());
+        const { text, delivered } = this.#hold.apply(url.searchParams.get("since") ?? "", reply.body.toString());
         this.#changes.notify();
-        return { ...reply, body: Buffer.from(text) };
+        return { ...reply, body: Buffer.from(text), delivered };
       } catch (error) {
         if (!again.signal.aborted || gone.aborted) throw error;
       } finally {
@@ -244,10 +246,10 @@ export class FaultProxy {
     };
   }
 
-  #write({ response, seen }: Passage, { status, headers, body }: Reply): void {
+  #write({ response, seen }: Passage, { status, headers, body, delivered }: Reply): void {
     this.#end(seen, "answered", status);
     response.writeHead(status, { ...headers, "content-length": body.length });
-    response.end(body);
+    response.end(body, delivered);
   }
 
   #truncate({ response, seen }: Passage, { status, headers, body }: Reply, how: "connection" | "json"): void {

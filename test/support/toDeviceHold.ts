@@ -1,16 +1,21 @@
 /**
  * To-device messages on their way through a proxy to one device: held back, handed out later, in another order or twice. As on a
- * server, a message is handed out again until the client has shown, by asking from the token that came with it, that it has it.
+ * server, a message is handed out again if the reply that had it did not get through.
  */
 import { isJsonObject, type JsonValue } from "../../src/protocol/json.ts";
+
+export interface ChangedSync {
+  /** That the client is to have. */
+  readonly text: string;
+  /** To be called when the client has it whole. */
+  readonly delivered: () => void;
+}
 
 export class ToDeviceHold {
   #holding = false;
   /** By the token that was asked from: a reply that was lost comes again with the same messages. */
   readonly #held = new Map<string, readonly JsonValue[]>();
   #released: readonly JsonValue[] = [];
-  /** The token that came with the released ones. */
-  #handedOutWith: string | null = null;
 
   hold(): void {
     this.#holding = true;
@@ -33,22 +38,24 @@ export class ToDeviceHold {
     return !this.#holding && this.#released.length > 0;
   }
 
-  /** @param since of the sync request. @returns the sync response that the client is to have */
-  apply(since: string, text: string): string {
-    if (this.#handedOutWith !== null && since === this.#handedOutWith) {
-      this.#released = [];
-      this.#handedOutWith = null;
-    }
-    if (!this.#holding && this.#released.length === 0) return text;
+  /** @param since of the sync request. @param text the homeserver's response, with status 200 */
+  apply(since: string, text: string): ChangedSync {
+    const nothing: ChangedSync = { text, delivered: () => undefined };
+    if (!this.#holding && this.#released.length === 0) return nothing;
     const response = JSON.parse(text) as JsonValue;
-    if (!isJsonObject(response)) return text;
+    if (!isJsonObject(response)) return nothing;
     const toDevice = isJsonObject(response["to_device"]) ? response["to_device"] : {};
     const events = Array.isArray(toDevice["events"]) ? toDevice["events"] : [];
     if (this.#holding) {
       if (events.length > 0) this.#held.set(since, events);
-      return JSON.stringify({ ...response, to_device: { events: [] } });
+      return { ...nothing, text: JSON.stringify({ ...response, to_device: { events: [] } }) };
     }
-    this.#handedOutWith = String(response["next_batch"]);
-    return JSON.stringify({ ...response, to_device: { events: [...this.#released, ...events] } });
+    const handedOut = this.#released;
+    return {
+      text: JSON.stringify({ ...response, to_device: { events: [...handedOut, ...events] } }),
+      delivered: () => {
+        this.#released = this.#released.filter((event) => !handedOut.includes(event));
+      },
+    };
   }
 }
