@@ -190,7 +190,7 @@ export const faults: readonly Fault[] = [
       "const settings = new EncryptionSettings(); settings.sharingStrategy = settings.sharingStrategy.constructor.onlyTrustedDevices();",
     test: {
       file: "test/synapse/peers.test.ts",
-      name: "matrix-nio on two devices of one account: each reads the answer, whichever of them asked",
+      name: "in one room with the bot, matrix-nio and matrix-js-sdk all read all",
     },
   },
   {

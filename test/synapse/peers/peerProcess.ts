@@ -64,6 +64,10 @@ export class PeerProcess {
     return peer;
   }
 
+  get running(): boolean {
+    return !this.#hasEnded;
+  }
+
   /** Gives an order. @returns its result @throws Error with the peer's own words, or after a minute */
   async order<Name extends keyof Orders>(name: Name, order: Orders[Name]["order"]): Promise<Orders[Name]["result"]> {
     const id = (this.#orders += 1);

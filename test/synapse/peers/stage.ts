@@ -20,6 +20,7 @@ export const LIBRARIES = ["matrix-nio", "matrix-js-sdk"] as const;
 export type Library = (typeof LIBRARIES)[number];
 
 const NIO = fileURLToPath(new URL("nioPeer.py", import.meta.url));
+const PASSWORD = "not a secret";
 const SCHEMA = { type: "object", properties: { place: { type: "string" } }, required: ["place"] };
 const YAML = `
 invites:
@@ -35,7 +36,7 @@ export class Stage {
   readonly bot: Account;
   readonly #directory: string;
   #process: BotProcess;
-  #accounts = 0;
+  readonly #peers = new Map<Library, PeerProcess>();
 
   private constructor(server: Synapse, bot: Account, directory: string) {
     this.server = server;
@@ -48,19 +49,20 @@ export class Stage {
   /** The caller stops it. */
   static async start(): Promise<Stage> {
     const server = await startSynapse();
-    const directory = mkdtempSync(join(tmpdir(), "docket-peers-"));
+    let stage: Stage | null = null;
     try {
-      const bot = await server.registerUser("docket", "not a secret", { deviceId: "docketbot" });
-      const stage = new Stage(server, bot, directory);
+      const bot = await server.registerUser("docket", PASSWORD, { deviceId: "docketbot" });
+      stage = new Stage(server, bot, mkdtempSync(join(tmpdir(), "docket-peers-")));
       await stage.#process.running();
       return stage;
     } catch (error) {
-      await server.stop();
+      await (stage ?? server).stop();
       throw error;
     }
   }
 
   async stop(): Promise<void> {
+    for (const peer of this.#peers.values()) await peer.kill();
     await this.#process.kill();
     await this.server.stop();
     rmSync(this.#directory, { recursive: true, force: true });
@@ -80,34 +82,24 @@ export class Stage {
     await this.#process.line(waits, `${eventId} was parked`);
   }
 
-  /** A new user of the server. */
-  async register(): Promise<string> {
-    const name = `peer${(this.#accounts += 1)}`;
-    await this.server.registerUser(name, name);
-    return name;
+  /** The library's own device: one process for all tests, since each start costs a second. */
+  async peer(library: Library): Promise<PeerProcess> {
+    const running = this.#peers.get(library);
+    if (running?.running === true) return running;
+    if (running === undefined) await this.server.registerUser(library, PASSWORD);
+    return await this.#keep(library, running?.account ?? (await this.#signIn(library)));
   }
 
-  /** Signs in a further device of that user. The process ends with the test. */
-  async device(t: TestContext, library: Library, user: string): Promise<PeerProcess> {
-    const answer = await new MatrixHttp(this.server.baseUrl).call("POST", "/_matrix/client/v3/login", {
-      body: { type: "m.login.password", identifier: { type: "m.id.user", user }, password: user },
-    });
-    const deviceId = String(answer["device_id"]);
-    const store = join(this.#directory, deviceId);
-    mkdirSync(store);
-    return await this.again(t, library, {
-      homeserver: this.server.baseUrl,
-      userId: String(answer["user_id"]),
-      deviceId,
-      accessToken: String(answer["access_token"]),
-      store,
-    });
+  /** Stops the library's own device in good order and starts it again on what it left in its store. */
+  async restartPeer(library: Library): Promise<PeerProcess> {
+    const peer = await this.peer(library);
+    await peer.stop();
+    return await this.#keep(library, peer.account);
   }
 
-  /** Starts a device on what it left in its store. */
-  async again(t: TestContext, library: Library, account: PeerAccount): Promise<PeerProcess> {
-    const launchNio = () => startPython(this.server.root, { args: [NIO], stdin: "pipe" });
-    const peer = await PeerProcess.start(account, library === "matrix-nio" ? launchNio : launchJsSdk);
+  /** A further device of the library's account. Its process ends with the test. */
+  async secondDevice(t: TestContext, library: Library): Promise<PeerProcess> {
+    const peer = await this.#startPeer(library, await this.#signIn(library));
     t.after(() => peer.kill());
     return peer;
   }
@@ -165,6 +157,33 @@ export class Stage {
     assert.equal(code, 0, stderr);
     const texts = args[0] === "list" ? stdout.trim().split("\n") : [stdout];
     return texts.map((text) => JSON.parse(text) as JsonObject);
+  }
+
+  async #signIn(library: Library): Promise<PeerAccount> {
+    const answer = await new MatrixHttp(this.server.baseUrl).call("POST", "/_matrix/client/v3/login", {
+      body: { type: "m.login.password", identifier: { type: "m.id.user", user: library }, password: PASSWORD },
+    });
+    const deviceId = String(answer["device_id"]);
+    const store = join(this.#directory, deviceId);
+    mkdirSync(store);
+    return {
+      homeserver: this.server.baseUrl,
+      userId: String(answer["user_id"]),
+      deviceId,
+      accessToken: String(answer["access_token"]),
+      store,
+    };
+  }
+
+  async #keep(library: Library, account: PeerAccount): Promise<PeerProcess> {
+    const peer = await this.#startPeer(library, account);
+    this.#peers.set(library, peer);
+    return peer;
+  }
+
+  #startPeer(library: Library, account: PeerAccount): Promise<PeerProcess> {
+    const launchNio = () => startPython(this.server.root, { args: [NIO], stdin: "pipe" });
+    return PeerProcess.start(account, library === "matrix-nio" ? launchNio : launchJsSdk);
   }
 
   #run(): BotProcess {
