@@ -26,7 +26,10 @@ export function syncEvent(room: Room, stored: StoredEvent, viewer: Viewer, now: 
     unsigned["prev_content"] = replaced["content"] ?? null;
     unsigned["prev_sender"] = replaced["sender"] ?? null;
   }
-  if (stored.redactedBy !== null) unsigned["redacted_because"] = syncEvent(room, stored.redactedBy, viewer, now);
+  if (stored.redactedBy !== null) {
+    unsigned["redacted_by"] = stored.redactedBy.eventId;
+    unsigned["redacted_because"] = syncEvent(room, stored.redactedBy, viewer, now);
+  }
   return { ...withRedacts(event), unsigned };
 }
 

@@ -26,6 +26,10 @@ export function createRoom(
   const named = typeof body["preset"] === "string" ? body["preset"] : null;
   const preset = PRESETS[named ?? (body["visibility"] === "public" ? "public_chat" : "private_chat")];
   if (preset === undefined) throw badJson(`'${String(named)}' is not a valid preset`);
+  const aliasName = body["room_alias_name"];
+  const alias = typeof aliasName === "string" ? `#${aliasName}:${defaults.serverName}` : null;
+  if (alias !== null && rooms.withAlias(alias) !== undefined)
+    throw new MatrixError(400, "M_ROOM_IN_USE", "Room alias already taken");
   const invited = strings(body["invite"]);
   const trusted = named === "trusted_private_chat" ? invited : [];
 
@@ -79,9 +83,8 @@ export function createRoom(
     historical: 100,
     ...objectIn(body, "power_level_content_override"),
   });
-  if (typeof body["room_alias_name"] === "string") {
-    const alias = `#${body["room_alias_name"]}:${defaults.serverName}`;
-    rooms.setAlias(alias, room.id);
+  if (alias !== null) {
+    rooms.setAlias(alias, { roomId: room.id, creator });
     put("m.room.canonical_alias", { alias });
   }
   const initial = Array.isArray(body["initial_state"]) ? body["initial_state"].filter(isJsonObject) : [];
@@ -96,7 +99,7 @@ export function createRoom(
   }
   if (typeof body["name"] === "string") put("m.room.name", { name: body["name"] });
   if (typeof body["topic"] === "string") put("m.room.topic", { topic: body["topic"] });
-  for (const userId of invited) rooms.invite(room, creator, userId);
+  for (const userId of invited) rooms.invite(room, creator, userId, undefined, body["is_direct"] === true);
   return room;
 }
 

@@ -58,10 +58,9 @@ export function eventFilter(filter: JsonObject): EventFilter {
   };
 }
 
+/** As Synapse: a `*` counts at the end alone, where the specification lets it stand anywhere. */
 function matches(pattern: string, type: string): boolean {
-  if (!pattern.includes("*")) return pattern === type;
-  const source = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${source.join(".*")}$`).test(type);
+  return pattern.endsWith("*") ? type.startsWith(pattern.slice(0, -1)) : pattern === type;
 }
 
 function objectIn(value: JsonObject, name: string): JsonObject {

@@ -2,7 +2,7 @@
 import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/json.ts";
 import { pageEvent } from "./clientEvent.ts";
 import { eventFilter } from "./eventFilter.ts";
-import { MatrixError, badParam, forbidden, notFound } from "./matrixError.ts";
+import { MatrixError, badParam, forbidden, notFound, unknown } from "./matrixError.ts";
 import type { ServerParts } from "./parts.ts";
 import type { Room, StoredEvent } from "./room.ts";
 import { Answer, param, type Router, type SignedInCall } from "./router.ts";
@@ -43,6 +43,7 @@ export function addHistoryRoutes(router: Router, parts: ServerParts): void {
     const back = (call.query.get("dir") ?? "b") === "b";
     const from = call.query.get("from");
     const start = from === null ? (back ? stream.position : 0) : positionOf(from).stream;
+    if (room.event(eventId) === undefined) throw unknown(404, "Unknown parent event.");
     const related = new Set(room.references(eventId).filter((stored) => relates(stored, relType, eventType)));
     const page = walk(
       room,
@@ -62,7 +63,9 @@ export function addHistoryRoutes(router: Router, parts: ServerParts): void {
       router.on("GET", `/_matrix/client/${version}/rooms/:roomId/relations/:eventId${tail}`, relations);
 
   router.on("GET", `${ROOM}/event/:eventId`, (call) => {
-    const room = readable(parts, call);
+    const room = rooms.get(param(call, "roomId"));
+    // Who may not read the room does not hear that the event is there.
+    if (room === undefined || !mayRead(room, call.session.userId)) throw notFound("Event not found.");
     const stored = room.event(param(call, "eventId"));
     if (stored === undefined || !room.visible(stored, call.session.userId)) throw notFound("Event not found.");
     return Answer.json(pageEvent(room, stored, call.session, now()));
@@ -138,13 +141,18 @@ function lastSeen(room: Room, userId: string): number {
   return room.membershipChanges(userId, 0, Infinity).at(-1)?.position ?? 0;
 }
 
-/** @throws MatrixError 403 for who was never in it */
+/** @throws MatrixError 403 */
 function readable({ rooms }: ServerParts, call: SignedInCall): Room {
   const room = rooms.existing(param(call, "roomId"));
   const { userId } = call.session;
-  const ever = room.membershipChanges(userId, 0, Infinity).some((change) => change.membership === "join");
-  if (!ever || room.forgotten(userId)) throw forbidden(`User ${userId} not in room ${room.id}`);
+  if (!mayRead(room, userId)) throw forbidden(`User ${userId} not in room ${room.id}`);
   return room;
+}
+
+/** Who was never in a room, is banned from it or has forgotten it may not. */
+function mayRead(room: Room, userId: string): boolean {
+  const ever = room.membershipChanges(userId, 0, Infinity).some((change) => change.membership === "join");
+  return ever && room.membership(userId) !== "ban" && !room.forgotten(userId);
 }
 
 function relates(stored: StoredEvent, relType: string | undefined, eventType: string | undefined): boolean {
@@ -170,5 +178,5 @@ function parsedFilter(text: string): JsonObject {
   } catch {
     // Falls through to the refusal.
   }
-  throw new MatrixError(400, "M_INVALID_PARAM", "Invalid filter JSON");
+  throw new MatrixError(400, "M_NOT_JSON", "Invalid filter JSON");
 }

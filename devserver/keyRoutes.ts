@@ -1,7 +1,7 @@
 /** End-to-end encryption: keys and to-device messages. */
-import { isJsonObject, type JsonObject } from "../src/protocol/json.ts";
+import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/json.ts";
 import { askedUsers } from "./keys.ts";
-import { MatrixError } from "./matrixError.ts";
+import { badJson, missingParam } from "./matrixError.ts";
 import type { ServerParts } from "./parts.ts";
 import { jsonBody, param, type Router, type SignedInCall } from "./router.ts";
 import { positionOf } from "./tokens.ts";
@@ -11,10 +11,12 @@ const V3 = "/_matrix/client/v3";
 export function addKeyRoutes(router: Router, parts: ServerParts): void {
   const { accounts, keys, sync, stream } = parts;
 
-  for (const path of [`${V3}/keys/upload`, `${V3}/keys/upload/:deviceId`])
-    router.on("POST", path, (call) => keys.upload(call.session.userId, call.session.deviceId, jsonBody(call)));
+  router.on("POST", `${V3}/keys/upload`, (call) =>
+    keys.upload(call.session.userId, call.session.deviceId, jsonBody(call)),
+  );
   router.on("POST", `${V3}/keys/query`, async (call) => {
     const body = jsonBody(call);
+    checkQuery(body["device_keys"]);
     await answering(parts, call, askedUsers(body, "device_keys"));
     return keys.query(body, (userId, deviceId) => accounts.get(userId)?.devices.get(deviceId)?.displayName ?? null);
   });
@@ -25,7 +27,7 @@ export function addKeyRoutes(router: Router, parts: ServerParts): void {
   });
   router.on("GET", `${V3}/keys/changes`, (call) => {
     const from = call.query.get("from");
-    if (from === null) throw new MatrixError(400, "M_MISSING_PARAM", "Missing string query parameter from");
+    if (from === null) throw missingParam("Missing string query parameter from");
     return sync.deviceLists(call.session.userId, positionOf(from).stream, stream.position);
   });
 
@@ -35,7 +37,7 @@ export function addKeyRoutes(router: Router, parts: ServerParts): void {
     const { userId, deviceId } = call.session;
     const body = jsonBody(call);
     const messages = body["messages"];
-    if (!isJsonObject(messages)) throw new MatrixError(400, "M_MISSING_PARAM", "Missing params: ['messages']");
+    if (!isJsonObject(messages)) throw missingParam("Missing params: ['messages']");
     const type = param(call, "type");
     const transaction = [userId, deviceId, type, param(call, "txnId")].join("\u0000");
     if (transactions.has(transaction)) return {};
@@ -45,6 +47,14 @@ export function addKeyRoutes(router: Router, parts: ServerParts): void {
         deliver(parts, target, device, { type, sender: userId, content });
     return {};
   });
+}
+
+/** @throws MatrixError `M_BAD_JSON` */
+function checkQuery(asked: JsonValue | undefined): void {
+  if (!isJsonObject(asked)) throw badJson("'device_keys' must be a JSON object");
+  for (const devices of Object.values(asked))
+    if (!Array.isArray(devices) || devices.some((deviceId) => typeof deviceId !== "string"))
+      throw badJson("'device_keys' values must be a list of strings");
 }
 
 function deliver({ accounts, toDevice }: ServerParts, userId: string, deviceId: string, event: JsonObject): void {

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/json.ts";
 import type { Stream } from "./changes.ts";
-import { badParam } from "./matrixError.ts";
+import { badJson, badParam, unknown } from "./matrixError.ts";
 
 interface DeviceKeys {
   identity: JsonObject | null;
@@ -34,13 +34,14 @@ export class Keys {
     return this.#modes.get(userId) ?? "answers";
   }
 
-  /** `POST /keys/upload`. @throws MatrixError `M_INVALID_PARAM` for keys of another device, or a key ID used twice */
+  /** `POST /keys/upload`. @throws MatrixError for keys of another device or shape, or a key ID used twice */
   upload(userId: string, deviceId: string, body: JsonObject): JsonObject {
     const device = this.#device(userId, deviceId);
+    checkShape(body);
     const identity = body["device_keys"];
     if (isJsonObject(identity)) {
       if (identity["user_id"] !== userId || identity["device_id"] !== deviceId)
-        throw badParam("The keys are for another user or device.");
+        throw badJson("The keys are for another user or device.");
       if (!isDeepStrictEqual(device.identity, identity)) {
         device.identity = identity;
         this.#note(userId);
@@ -49,12 +50,13 @@ export class Keys {
     for (const [keyId, key] of entries(body["one_time_keys"])) {
       const old = device.oneTime.get(keyId);
       if (old !== undefined && !isDeepStrictEqual(old, key))
-        throw badParam(
+        throw unknown(
+          400,
           `One time key ${keyId} already exists. Old key: ${JSON.stringify(old)}; new key: ${JSON.stringify(key)}`,
         );
       device.oneTime.set(keyId, key);
     }
-    for (const [keyId, key] of entries(body["fallback_keys"] ?? body["org.matrix.msc2732.fallback_keys"]))
+    for (const [keyId, key] of entries(body["fallback_keys"]))
       device.fallback.set(algorithmOf(keyId), { keyId, key, used: false });
     return { one_time_key_counts: this.counts(userId, deviceId) };
   }
@@ -160,6 +162,21 @@ export class Keys {
   #note(userId: string): void {
     this.#changed.push({ position: this.#stream.advance(), userId });
   }
+}
+
+/** As far as Synapse holds it against its model. */
+function checkShape(body: JsonObject): void {
+  const identity = body["device_keys"];
+  if (identity === null) throw badParam("device_keys must not be null");
+  if (identity !== undefined) {
+    if (!isJsonObject(identity)) throw badJson("device_keys must be an object");
+    const fine =
+      Array.isArray(identity["algorithms"]) && isJsonObject(identity["keys"]) && isJsonObject(identity["signatures"]);
+    if (!fine) throw badJson("device_keys need algorithms, keys and signatures");
+  }
+  for (const name of ["one_time_keys", "fallback_keys"])
+    for (const [keyId] of entries(body[name]))
+      if (keyId.split(":").length !== 2) throw badJson(`Invalid ${name} key ${keyId}`);
 }
 
 function serverOf(id: string): string {

@@ -12,7 +12,7 @@ const { values } = parseArgs({
     "server-name": { type: "string", default: "localhost" },
     account: { type: "string", multiple: true, default: [] },
     feature: { type: "string", multiple: true, default: [] },
-    "room-version": { type: "string", default: "10" },
+    "room-version": { type: "string", default: "11" },
     "stop-with-parent": { type: "boolean", default: false },
   },
 });

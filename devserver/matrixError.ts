@@ -34,6 +34,15 @@ export function notFound(message: string): MatrixError {
   return new MatrixError(404, "M_NOT_FOUND", message);
 }
 
+/** Synapse's code where it has no better one. */
+export function unknown(status: number, message: string): MatrixError {
+  return new MatrixError(status, "M_UNKNOWN", message);
+}
+
+export function missingParam(message: string): MatrixError {
+  return new MatrixError(400, "M_MISSING_PARAM", message);
+}
+
 export function badParam(message: string): MatrixError {
   return new MatrixError(400, "M_INVALID_PARAM", message);
 }

@@ -1,6 +1,6 @@
 /** Receipts and read markers. Read receipts are taken and told to nobody; delivery receipts (MSC4089) are told to the event's sender. */
 import { DELIVERY_RECEIPTS } from "./features.ts";
-import { MatrixError } from "./matrixError.ts";
+import { unknown } from "./matrixError.ts";
 import type { ServerParts } from "./parts.ts";
 import { requireJoined } from "./permissions.ts";
 import { jsonBody, param, type Router } from "./router.ts";
@@ -18,12 +18,14 @@ export function addReceiptRoutes(router: Router, parts: ServerParts): void {
     const room = rooms.existing(param(call, "roomId"));
     const { userId } = call.session;
     requireJoined(room, userId);
-    jsonBody(call, "allowed");
+    const eventId = param(call, "eventId");
+    if (!eventId.startsWith("$")) throw unknown(400, "A valid room ID and event ID must be specified");
     const type = param(call, "type");
+    jsonBody(call);
     const delivery = features.has(DELIVERY_RECEIPTS) ? deliveryTypes : [];
-    if (delivery.includes(type)) receipts.post({ room, type, eventId: param(call, "eventId"), userId });
+    if (delivery.includes(type)) receipts.post({ room, type, eventId, userId });
     else if (!READ_TYPES.includes(type))
-      throw new MatrixError(400, "M_UNKNOWN", `Receipt type must be one of ${[...READ_TYPES, ...delivery].join(", ")}`);
+      throw unknown(400, `Receipt type must be one of ${[...READ_TYPES, ...delivery].join(", ")}`);
     return {};
   });
   router.on("POST", `${ROOM}/read_markers`, (call) => {

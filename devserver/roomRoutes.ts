@@ -1,7 +1,7 @@
 /** Creating rooms, membership, sending, state, redactions and typing. */
 import { isJsonObject, type JsonObject } from "../src/protocol/json.ts";
 import { createRoom } from "./createRoom.ts";
-import { MatrixError, badJson, badParam, notFound } from "./matrixError.ts";
+import { MatrixError, badParam, missingParam, notFound, unknown } from "./matrixError.ts";
 import type { ServerParts } from "./parts.ts";
 import { requireJoined } from "./permissions.ts";
 import type { Draft, Room } from "./room.ts";
@@ -30,17 +30,13 @@ export function addRoomRoutes(router: Router, parts: ServerParts): void {
   };
   router.on("POST", `${V3}/join/:roomId`, join);
   router.on("POST", `${ROOM}/join`, join);
-  router.open("GET", `${V3}/directory/room/:alias`, (call) => ({
-    room_id: rooms.resolve(param(call, "alias")).id,
-    servers: [parts.serverName],
-  }));
   router.on("POST", `${V3}/knock/:roomId`, (call) => {
     const room = rooms.resolve(param(call, "roomId"));
     rooms.knock(room, call.session.userId, jsonBody(call, "allowed")["reason"]);
     return { room_id: room.id };
   });
   router.on("POST", `${ROOM}/leave`, (call) => {
-    rooms.leave(roomOf(call), call.session.userId, jsonBody(call, "allowed")["reason"]);
+    rooms.leave(rooms.resolve(param(call, "roomId")), call.session.userId, jsonBody(call, "allowed")["reason"]);
     return {};
   });
   router.on("POST", `${ROOM}/forget`, (call) => {
@@ -141,7 +137,7 @@ function changeMembership(
   else if (membership === "leave" && own) rooms.leave(room, target, reason);
   else if (membership === "leave") rooms.remove(room, session.userId, target, "kick", reason);
   else if (membership === "ban") rooms.remove(room, session.userId, target, "ban", reason);
-  else throw badParam("This membership can't be set.");
+  else throw unknown(400, "Invalid membership key");
   return { event_id: room.state("m.room.member", target)?.eventId ?? null };
 }
 
@@ -156,6 +152,7 @@ async function limited({ rateLimits, stream }: ServerParts, { session, signal }:
 
 function targetOf(body: JsonObject): string {
   const userId = body["user_id"];
-  if (typeof userId !== "string" || !/^@.*:./.test(userId)) throw badJson("Missing or invalid user_id");
+  if (userId === undefined) throw missingParam("Missing params: ['user_id']");
+  if (typeof userId !== "string" || !/^@.*:./.test(userId)) throw badParam("Invalid user_id");
   return userId;
 }

@@ -2,17 +2,21 @@
 import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/json.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Stream } from "./changes.ts";
-import { MatrixError, badJson, forbidden, notFound } from "./matrixError.ts";
+import { checkEvent, repeatedState } from "./eventRules.ts";
+import { MatrixError, forbidden, notFound, unknown } from "./matrixError.ts";
 import type { Observer } from "./observer.ts";
 import { powerLevel, requireJoined, requireLevel, requireSend } from "./permissions.ts";
 import type { Draft, Room, StoredEvent } from "./room.ts";
 
-/** The largest event that a homeserver accepts, in bytes. */
-const LARGEST_EVENT_BYTES = 65_536;
+export interface Alias {
+  readonly roomId: string;
+  /** Who gave it to the room, and may take it away. */
+  readonly creator: string;
+}
 
 export class Rooms {
   readonly #rooms = new Map<string, Room>();
-  readonly #aliases = new Map<string, string>();
+  readonly #aliases = new Map<string, Alias>();
   /** Rooms in which a user has or had a membership. */
   readonly #byUser = new Map<string, Set<Room>>();
   /** Event IDs by device, room and transaction ID: the event type does not count, as on Synapse. */
@@ -48,15 +52,29 @@ export class Rooms {
     return room;
   }
 
-  setAlias(alias: string, roomId: string): void {
-    this.#aliases.set(alias, roomId);
+  setAlias(alias: string, to: Alias): void {
+    this.#aliases.set(alias, to);
   }
 
-  /** @throws MatrixError 404 `M_NOT_FOUND` */
+  removeAlias(alias: string): void {
+    this.#aliases.delete(alias);
+  }
+
+  withAlias(alias: string): Room | undefined {
+    return this.#rooms.get(this.#aliases.get(alias)?.roomId ?? "");
+  }
+
+  aliasCreator(alias: string): string | undefined {
+    return this.#aliases.get(alias)?.creator;
+  }
+
+  /** The room that somebody wants to get into, or out of. @throws MatrixError 404, 400 for what is neither ID nor alias */
   resolve(roomIdOrAlias: string): Room {
-    const room = this.#rooms.get(this.#aliases.get(roomIdOrAlias) ?? roomIdOrAlias);
-    if (room === undefined) throw notFound(`Room ${roomIdOrAlias} not found`);
-    return room;
+    const room = this.#rooms.get(roomIdOrAlias) ?? this.withAlias(roomIdOrAlias);
+    if (room !== undefined) return room;
+    if (roomIdOrAlias.startsWith("#")) throw notFound(`Room alias ${roomIdOrAlias} not found`);
+    if (roomIdOrAlias.startsWith("!")) throw unknown(404, "No known servers are in the room.");
+    throw unknown(400, `${roomIdOrAlias} was not legal room ID or room alias`);
   }
 
   of(userId: string): Iterable<Room> {
@@ -83,9 +101,9 @@ export class Rooms {
     const known = transaction === null ? undefined : this.#sent.get(transaction);
     if (known !== undefined) return known;
     requireSend(room, draft.sender, draft.type, draft.stateKey !== undefined);
-    checkContent(draft.content);
+    checkEvent(room, draft);
     if (draft.redacts !== undefined) this.#checkRedaction(room, draft.sender, draft.redacts);
-    const eventId = String(this.append(room, draft).eventId);
+    const eventId = repeatedState(room, draft) ?? String(this.append(room, draft).eventId);
     if (transaction !== null) this.#sent.set(transaction, eventId);
     return eventId;
   }
@@ -99,20 +117,20 @@ export class Rooms {
     this.#sent.clear();
   }
 
-  /** @throws MatrixError 403 */
-  invite(room: Room, inviter: string, userId: string, reason?: JsonValue): void {
+  /** @param direct says that the room is for a conversation of two. @throws MatrixError 403 */
+  invite(room: Room, inviter: string, userId: string, reason?: JsonValue, direct = false): void {
     requireJoined(room, inviter);
     requireLevel(room, inviter, "invite");
-    if (room.membership(userId) === "ban") throw forbidden(`${userId} is banned from the room`);
+    if (room.membership(userId) === "ban") throw badState(`${userId} is banned from the room`);
     if (room.membership(userId) === "join") throw forbidden(`${userId} is already in the room.`);
-    this.#setMembership(room, inviter, userId, "invite", reason);
+    this.#setMembership(room, inviter, userId, "invite", reason, direct ? { is_direct: true } : {});
   }
 
   /** @throws MatrixError 403 */
   join(room: Room, userId: string, reason?: JsonValue): void {
     const membership = room.membership(userId);
     if (membership === "join") return;
-    if (membership === "ban") throw forbidden("You are banned from this room");
+    if (membership === "ban") throw badState("You are banned from this room");
     const rule = room.stateContent("m.room.join_rules")["join_rule"] ?? "invite";
     if (rule !== "public" && membership !== "invite") throw forbidden("You are not invited to this room.");
     this.#setMembership(room, userId, userId, "join", reason);
@@ -129,10 +147,7 @@ export class Rooms {
   leave(room: Room, userId: string, reason?: JsonValue): void {
     const membership = room.membership(userId);
     if (membership === "ban") throw forbidden("You are banned from this room");
-    if (membership === "leave") {
-      if (!this.#byUser.get(userId)?.has(room)) throw forbidden(`User ${userId} not in room ${room.id}`);
-      return;
-    }
+    if (membership === "leave") throw forbidden(`User ${userId} not in room ${room.id}`);
     this.#setMembership(room, userId, userId, "leave", reason);
   }
 
@@ -144,11 +159,18 @@ export class Rooms {
     const membership = room.membership(userId);
     if (how === "kick" && !["join", "invite", "knock"].includes(membership))
       throw forbidden("The target user is not in the room");
-    if (how === "unban" && membership !== "ban") throw new MatrixError(403, "M_BAD_STATE", "The user is not banned");
+    if (how === "unban" && membership !== "ban") throw badState("The user is not banned");
     this.#setMembership(room, by, userId, how === "ban" ? "ban" : "leave", reason);
   }
 
-  #setMembership(room: Room, sender: string, userId: string, membership: string, reason: JsonValue | undefined): void {
+  #setMembership(
+    room: Room,
+    sender: string,
+    userId: string,
+    membership: string,
+    reason: JsonValue | undefined,
+    more: JsonObject = {},
+  ): void {
     const displayName = this.#accounts.get(userId)?.profile.get("displayname");
     const named = membership === "join" || membership === "invite" || membership === "knock";
     this.append(room, {
@@ -159,13 +181,15 @@ export class Rooms {
         membership,
         ...(named && displayName !== undefined ? { displayname: displayName } : {}),
         ...(typeof reason === "string" ? { reason } : {}),
+        ...more,
       },
     });
   }
 
   #checkRedaction(room: Room, userId: string, target: string): void {
     const event = room.event(target)?.current;
-    if (event === undefined) throw notFound(`Could not find event ${target}`);
+    // As on Synapse the redaction of an event that is not there stands.
+    if (event === undefined) return;
     if (isJsonObject(event) && event["sender"] === userId) return;
     requireLevel(room, userId, "redact");
   }
@@ -181,16 +205,6 @@ export class Rooms {
   }
 }
 
-/** What every room version from 6 on demands of content. @throws MatrixError `M_BAD_JSON` or `M_TOO_LARGE` */
-function checkContent(content: JsonObject): void {
-  checkNumbers(content);
-  if (Buffer.byteLength(JSON.stringify(content)) > LARGEST_EVENT_BYTES - 1024)
-    throw new MatrixError(413, "M_TOO_LARGE", "event too large");
-}
-
-function checkNumbers(value: JsonValue): void {
-  if (typeof value === "number") {
-    if (!Number.isInteger(value)) throw badJson("Bad JSON value: float");
-    if (!Number.isSafeInteger(value)) throw badJson("JSON integer out of range");
-  } else if (typeof value === "object" && value !== null) Object.values(value).forEach(checkNumbers);
+function badState(message: string): MatrixError {
+  return new MatrixError(403, "M_BAD_STATE", message);
 }

@@ -13,10 +13,12 @@
  */
 import { Accounts } from "./accounts.ts";
 import { addAdminRoutes } from "./adminRoutes.ts";
+import { addAliasRoutes } from "./aliasRoutes.ts";
 import { Changes, Stream } from "./changes.ts";
 import { DevServer } from "./devServer.ts";
 import { Faults } from "./faults.ts";
 import { Features } from "./features.ts";
+import { addDeviceRoutes } from "./deviceRoutes.ts";
 import { addHistoryRoutes } from "./historyRoutes.ts";
 import { addKeyRoutes } from "./keyRoutes.ts";
 import { Keys } from "./keys.ts";
@@ -51,7 +53,7 @@ export interface DevServerOptions {
   readonly stableDeliveryType?: boolean;
   /** What the capability `m.profile_fields` says of custom profile fields; `true` by default. */
   readonly profileFieldsEnabled?: boolean;
-  /** `10` by default, as on Synapse. */
+  /** `11` by default, as on Synapse. */
   readonly defaultRoomVersion?: "10" | "11" | "12";
   /** Off by default. */
   readonly rateLimit?: RateLimit;
@@ -66,8 +68,10 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   const router = new Router();
   const server = new DevServer(parts, new Listener(parts, router, options.port ?? 0), anything);
   addSessionRoutes(router, parts);
+  addDeviceRoutes(router, parts);
   addProfileRoutes(router, parts);
   addRoomRoutes(router, parts);
+  addAliasRoutes(router, parts);
   addReceiptRoutes(router, parts);
   addHistoryRoutes(router, parts);
   addKeyRoutes(router, parts);
@@ -93,7 +97,7 @@ function partsOf(options: DevServerOptions, anything: Changes): ServerParts {
   const toDevice = new ToDevice(stream);
   return {
     serverName,
-    defaultRoomVersion: options.defaultRoomVersion ?? "10",
+    defaultRoomVersion: options.defaultRoomVersion ?? "11",
     features,
     stableDeliveryType: options.stableDeliveryType ?? false,
     profileFieldsEnabled: options.profileFieldsEnabled ?? true,

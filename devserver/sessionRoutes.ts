@@ -1,8 +1,9 @@
 /** Signing in and out, who am I, versions, capabilities, push rules, filters, account data. */
 import { isJsonObject, type JsonObject } from "../src/protocol/json.ts";
 import { ROOM_VERSIONS } from "./createRoom.ts";
+import { signOut } from "./deviceRoutes.ts";
 import { PROFILE_FIELDS } from "./features.ts";
-import { MatrixError } from "./matrixError.ts";
+import { MatrixError, badParam, unknown } from "./matrixError.ts";
 import type { ServerParts } from "./parts.ts";
 import { requireSelf } from "./permissions.ts";
 import { jsonBody, param, type Call, type Router } from "./router.ts";
@@ -11,7 +12,7 @@ const VERSIONS = ["v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8"
 const V3 = "/_matrix/client/v3";
 
 export function addSessionRoutes(router: Router, parts: ServerParts): void {
-  const { accounts, features, keys, toDevice } = parts;
+  const { accounts, features } = parts;
 
   router.open("GET", "/_matrix/client/versions", () => ({
     versions: VERSIONS,
@@ -38,9 +39,7 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
     global: { override: [], content: [], room: [], sender: [], underride: [] },
   }));
   router.on("POST", `${V3}/logout`, ({ session }) => {
-    accounts.removeDevice(session.userId, session.deviceId);
-    keys.removeDevice(session.userId, session.deviceId);
-    toDevice.forget(session.userId, session.deviceId);
+    signOut(parts, session.userId, session.deviceId);
     return {};
   });
 
@@ -74,11 +73,12 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
 
 function login({ accounts }: ServerParts, call: Call): JsonObject {
   const body = jsonBody(call);
-  if (body["type"] !== "m.login.password") throw new MatrixError(400, "M_UNKNOWN", "Unknown login type");
+  if (typeof body["type"] !== "string") throw unknown(400, "Missing JSON keys.");
+  if (body["type"] !== "m.login.password") throw unknown(400, "Unknown login type");
   const identifier = isJsonObject(body["identifier"]) ? body["identifier"]["user"] : body["user"];
   const { password, device_id: deviceId, initial_device_display_name: name } = body;
   if (typeof identifier !== "string" || typeof password !== "string")
-    throw new MatrixError(400, "M_MISSING_PARAM", "identifier and password are needed");
+    throw badParam("identifier and password are needed");
   const session = accounts.signIn(
     accounts.checkPassword(identifier, password),
     typeof deviceId === "string" ? deviceId : undefined,

@@ -100,7 +100,6 @@ export class Sync {
         ...(messages.events.length > 0 ? { to_device: { events: messages.events } } : {}),
         ...(lists === null ? {} : { device_lists: lists }),
         device_one_time_keys_count: keys.counts(userId, deviceId),
-        "org.matrix.msc2732.device_unused_fallback_key_types": unused,
         device_unused_fallback_key_types: unused,
         ...(Object.keys(roomsBody).length > 0 ? { rooms: roomsBody } : {}),
       },
@@ -158,14 +157,14 @@ export class Sync {
     if (filter === null) return {};
     if (!filter.startsWith("{")) {
       const stored = this.#parts.accounts.existing(userId).filters[Number(filter)];
-      if (stored === undefined) throw new MatrixError(404, "M_NOT_FOUND", "No such filter");
+      if (stored === undefined) throw badParam("No such filter");
       return stored;
     }
     try {
       const value: unknown = JSON.parse(filter);
       if (isJsonObject(value)) return value;
     } catch {
-      throw badParam("Invalid filter JSON");
+      throw new MatrixError(400, "M_NOT_JSON", "Invalid filter JSON");
     }
     throw badJson("The filter must be a JSON object");
   }

@@ -95,7 +95,7 @@ test("state events, the bot's own, and events from before its join get no receip
   const conversation = await startConversation(t, { bot: { yaml: receiptsYaml("rooms: all") } });
   const { server, alice, account } = conversation;
   const roomId = await alice.createRoom({ encrypted: true, historyVisibility: "shared" });
-  const early = await alice.send(roomId, "m.room.message", { body: "before" }, { encrypted: false });
+  const early = await alice.send(roomId, "m.room.message", { msgtype: "m.text", body: "before" }, { encrypted: false });
   await alice.invite(roomId, account.userId);
   await alice.waitForJoin(roomId, account.userId);
   await alice.waitForDevice(account.userId, account.deviceId);

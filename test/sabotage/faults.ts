@@ -21,6 +21,7 @@ const badWay = "test/integration/faults.test.ts";
 const trouble = "test/integration/trouble.test.ts";
 const receipts = "test/integration/receipts.test.ts";
 const rooms = "test/integration/rooms.test.ts";
+const contract = "test/integration/devserver/contract.test.ts";
 const proxies = "test/integration/matrix/proxies.test.ts";
 
 export const faults: readonly Fault[] = [
@@ -790,5 +791,62 @@ export const faults: readonly Fault[] = [
       file: "test/unit/config/noProxy.test.ts",
       name: "a name covers itself and all below it, with a dot or a star before it or not, in any case",
     },
+  },
+  {
+    name: "devserver-late-filter",
+    breaks: "the development homeserver refuses an unknown filter as Synapse does",
+    file: "devserver/sync.ts",
+    find: 'throw badParam("No such filter");',
+    replace: 'throw new MatrixError(404, "M_NOT_FOUND", "No such filter");',
+    test: { file: contract, name: "an unknown filter, and one that is no JSON, are refused" },
+  },
+  {
+    name: "devserver-transactions-forget-the-device",
+    breaks: "a transaction is one device's",
+    file: "devserver/rooms.ts",
+    find: 'return this.#sent.get([userId, deviceId, room.id, txnId].join("\\u0000"));',
+    replace: "return [...this.#sent].find(([key]) => key.startsWith(userId) && key.endsWith(txnId))?.[1];",
+    test: { file: contract, name: "a transaction ID sends once per device and room, whatever the event type" },
+  },
+  {
+    name: "devserver-gap-one-short",
+    breaks: "what a limited timeline leaves out is in /messages, whole",
+    file: "devserver/syncRooms.ts",
+    find: "prev_batch: tokenOf(batch.start),",
+    replace: "prev_batch: tokenOf(batch.start - 1),",
+    test: {
+      file: contract,
+      name: "what a limited timeline leaves out is exactly what /messages holds between prev_batch and since",
+    },
+  },
+  {
+    name: "devserver-kick-hides-what-was-said",
+    breaks: "what was said before a kick comes with the room that was left",
+    file: "devserver/syncRooms.ts",
+    find: "const from = question.since ?? 0;",
+    replace: "const from = end - 1;",
+    test: {
+      file: contract,
+      name: "events in the same sync as a kick come in the left room, up to the kick and no further",
+    },
+  },
+  {
+    name: "devserver-key-claimed-twice",
+    breaks: "a one-time key is given once",
+    file: "devserver/keys.ts",
+    find: "device.oneTime.delete(keyId);",
+    replace: "",
+    test: {
+      file: contract,
+      name: "one-time keys are counted, claimed once each, and then the fallback key is given again and again",
+    },
+  },
+  {
+    name: "devserver-to-device-not-acknowledged",
+    breaks: "a to-device message goes when a later token acknowledges it, not before and not later",
+    file: "devserver/sync.ts",
+    find: "if (asked.since !== null) toDevice.acknowledge(session.userId, session.deviceId, asked.since.toDevice);",
+    replace: "",
+    test: { file: contract, name: "a message comes with every sync until a later token acknowledges it" },
   },
 ];

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import type { JsonObject } from "../../../src/protocol/json.ts";
 import { startDevServer, type DevServer } from "../../../devserver/server.ts";
-import { HttpClient, at, ids, list, timeline } from "./httpClient.ts";
+import { HttpClient, at, ids, list, timeline } from "../../support/httpClient.ts";
 
 describe("faults that a test plans on the development homeserver", () => {
   let server: DevServer;
@@ -22,7 +22,7 @@ describe("faults that a test plans on the development homeserver", () => {
   afterEach(() => server.clearFaults());
 
   const put = (txnId = `f${(sent += 1)}`): ReturnType<HttpClient["request"]> =>
-    alice.request("PUT", `/v3/rooms/${roomId}/send/m.room.message/${txnId}`, { body: "x" });
+    alice.request("PUT", `/v3/rooms/${roomId}/send/m.room.message/${txnId}`, { msgtype: "m.text", body: "x" });
   const accepted = (txnId: string): number => server.eventsIn(roomId).filter((event) => event.txnId === txnId).length;
 
   test("a connection dropped before the effect leaves nothing behind", async () => {
@@ -88,7 +88,7 @@ describe("faults that a test plans on the development homeserver", () => {
 
     server.fault({ path: /\/send\//, action: { kind: "hang" } });
     const leaving = new AbortController();
-    const left = alice.request("PUT", `/v3/rooms/${roomId}/send/m.room.message/left`, {}, leaving.signal);
+    const left = alice.request("PUT", `/v3/rooms/${roomId}/send/org.example.said/left`, {}, leaving.signal);
     const path = /\/left$/;
     await server.waitFor(() => server.requests({ path, outcome: "open" })[0], 60_000, "the request");
     leaving.abort();
@@ -116,7 +116,7 @@ describe("faults that a test plans on the development homeserver", () => {
       times: 2,
       action: { kind: "answer", status: 503 },
     });
-    await bob.send(roomId, "m.room.message", "b1");
+    await bob.send(roomId, "m.room.message", "b1", { msgtype: "m.text", body: "x" });
     await alice.send(roomId, "org.example.other", "o1");
     const statuses = [];
     for (let time = 0; time < 4; time += 1) statuses.push((await put()).status);
@@ -185,7 +185,7 @@ describe("faults that a test plans on the development homeserver", () => {
       const user = new HttpClient(strict, strict.createAccount("user"));
       const room = strict.createRoom(user.userId);
       const send = (txnId: string): ReturnType<HttpClient["request"]> =>
-        user.request("PUT", `/v3/rooms/${room}/send/m.room.message/${txnId}`, {});
+        user.request("PUT", `/v3/rooms/${room}/send/org.example.said/${txnId}`, {});
       for (const txnId of ["1", "2", "3"]) assert.equal((await send(txnId)).status, 200);
       const refused = await send("4");
       assert.deepEqual(

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { startDevServer, type DevServer } from "../../../devserver/server.ts";
 import type { JsonObject } from "../../../src/protocol/json.ts";
-import { HttpClient, at, list, type Reply } from "./httpClient.ts";
+import { HttpClient, at, list, type Reply } from "../../support/httpClient.ts";
 
 const FEATURE = "org.matrix.msc4089";
 const TYPE = "org.matrix.msc4089.delivery";

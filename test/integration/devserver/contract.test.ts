@@ -1,0 +1,18 @@
+import { startDevServer } from "../../../devserver/server.ts";
+import { describeContract } from "../../contract/contract.ts";
+import { DEFAULT_MESSAGE_LIMIT } from "../../contract/homeserver.ts";
+
+describeContract("the development homeserver", async () => {
+  const server = await startDevServer({
+    serverName: "dev.example",
+    rateLimit: DEFAULT_MESSAGE_LIMIT,
+    unstableFeatures: { "org.matrix.msc4222": true },
+  });
+  return {
+    url: server.url,
+    serverName: server.serverName,
+    createAccount: (localpart, password) => Promise.resolve(server.createAccount(localpart, password)),
+    limitMessages: (userId, limit) => Promise.resolve(server.setRateLimit(userId, limit)),
+    stop: () => server.stop(),
+  };
+});
