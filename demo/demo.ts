@@ -1,14 +1,13 @@
 /** `npm run demo`: arguments, output, signals and the exit code; the demo itself is in demoRun.ts. */
 import { DemoRun } from "./demoRun.ts";
-import { type DemoOptions, readDemoOptions, USAGE } from "./demoOptions.ts";
+import { EXIT } from "./demoFailure.ts";
+import { type DemoOptions, PASSWORDS, readDemoOptions, USAGE } from "./demoOptions.ts";
 import { Table } from "./table.ts";
-
-const EXIT = { asExpected: 0, notAsExpected: 1, usage: 64, interrupted: 130 } as const;
 
 async function main(): Promise<number> {
   let options: DemoOptions;
   try {
-    options = readDemoOptions(process.argv.slice(2));
+    options = readDemoOptions(process.argv.slice(2), process.env);
   } catch (error) {
     process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
     return EXIT.usage;
@@ -17,6 +16,8 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return EXIT.asExpected;
   }
+  // No process that is started from here on inherits them.
+  for (const name of Object.values(PASSWORDS)) delete process.env[name];
   const noColor = (process.env["NO_COLOR"] ?? "") !== "";
   const table = new Table(process.stdout, { json: options.json, noColor });
   const run = new DemoRun(options, table);
@@ -25,9 +26,7 @@ async function main(): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => run.interrupt());
   // Whoever reads the table has left (`npm run demo | head`).
   process.stdout.on("error", () => run.interrupt());
-  const outcome = await run.run();
-  if (outcome === "interrupted") return EXIT.interrupted;
-  return outcome === "as expected" ? EXIT.asExpected : EXIT.notAsExpected;
+  return await run.run();
 }
 
 process.exitCode = await main();

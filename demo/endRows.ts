@@ -24,12 +24,13 @@ export function stopRow(end: ChildEnd): Row {
 }
 
 export function lastLookRow(look: Extract<FromSender, { kind: "last look" }>): Row {
+  const counted = `${look.answers} answers${look.receipts === null ? "" : ` and ${look.receipts} receipts`}`;
   return {
     ok: look.problems.length === 0,
     where: "bot",
     asked: "after its stop: all answers once more",
-    answer: `${look.answers} answers and ${look.receipts} receipts${look.problems.length === 0 ? ", none twice" : ""}`,
-    expected: "one answer and one receipt where one was due, none elsewhere",
+    answer: `${counted}${look.problems.length === 0 ? ", none twice" : ""}`,
+    expected: `one answer${look.receipts === null ? "" : " and one receipt"} where one was due, none elsewhere`,
     problems: look.problems,
     tookMs: null,
     receivedBy: [],

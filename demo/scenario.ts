@@ -28,6 +28,8 @@ export interface Cast {
   readonly botDevice: string;
   /** Stands in every body, and must never be seen in the bot's log. */
   readonly canary: string;
+  /** Of requests, in milliseconds. */
+  readonly lifetimeMs: number;
 }
 
 const REQUEST: Readonly<Record<Dialect, string>> = {
@@ -38,12 +40,11 @@ const REQUEST: Readonly<Record<Dialect, string>> = {
 /** MSC4301. */
 const CAPABILITIES = "m.request.event_capability";
 const REPORT = "de.divi.notfalleinsatzprotokoll.v1";
-const LIFETIME_MS = 30_000;
 
 export function scenario(cast: Cast, room: "encrypted" | "plain"): readonly Ask[] {
   const report = emergencyReport(cast.canary);
   const message = { msgtype: "m.text", body: `Ambulance 3 is on its way. ${cast.canary}` };
-  const block = { from_device: cast.senderDevice, lifetime: LIFETIME_MS };
+  const block = { from_device: cast.senderDevice, lifetime: cast.lifetimeMs };
   const ask = (
     asked: string,
     type: string,
@@ -74,7 +75,7 @@ export function scenario(cast: Cast, room: "encrypted" | "plain"): readonly Ask[
       "a malformed request (no from_device)",
       REPORT,
       report,
-      { lifetime: LIFETIME_MS, note: cast.canary },
+      { lifetime: cast.lifetimeMs, note: cast.canary },
       {
         kind: "error",
         code: "malformed_request",
@@ -109,7 +110,7 @@ export function scenario(cast: Cast, room: "encrypted" | "plain"): readonly Ask[
 
 /** A request that is always answered: when its answer is there, what was asked before it had its chance. */
 export function fence(cast: Cast): Ask {
-  const block = { from_device: cast.senderDevice, lifetime: LIFETIME_MS };
+  const block = { from_device: cast.senderDevice, lifetime: cast.lifetimeMs };
   const content = { msgtype: "m.text", body: `Are you there? ${cast.canary}`, [REQUEST.stable]: block };
   return { asked: "a fence", type: "m.room.message", content, dialect: "stable", expected: { kind: "success" } };
 }

@@ -21,6 +21,12 @@ const HEADINGS = {
   received: "received by",
   answer: "came back",
 };
+/** Green, red, yellow. */
+const MARKS = {
+  true: { mark: "ok", colour: 32 },
+  false: { mark: "FAIL", colour: 31 },
+  null: { mark: "--", colour: 33 },
+} as const;
 const WIDTHS = { mark: 4, where: 10, asked: 40, took: 7, received: 12 };
 
 export class Table {
@@ -28,6 +34,7 @@ export class Table {
   readonly #options: TableOptions;
   #rows = 0;
   #failed = 0;
+  #notHere = 0;
 
   constructor(output: Output, options: TableOptions) {
     this.#output = output;
@@ -35,23 +42,24 @@ export class Table {
   }
 
   get allOk(): boolean {
-    return this.#rows > 0 && this.#failed === 0;
+    return this.#rows > this.#notHere && this.#failed === 0;
   }
 
   row(row: Row): void {
     if (!this.#options.json && this.#rows === 0) this.#line(this.#columns(HEADINGS));
     this.#rows += 1;
-    if (!row.ok) this.#failed += 1;
+    if (row.ok === false) this.#failed += 1;
+    if (row.ok === null) this.#notHere += 1;
     if (this.#options.json) {
       this.#line(JSON.stringify(row));
       return;
     }
-    const mark = row.ok ? "ok" : "FAIL";
+    const { mark, colour } = MARKS[String(row.ok) as keyof typeof MARKS];
     const took = row.tookMs === null ? "" : `${row.tookMs} ms`;
     const received = row.receivedBy.map((userId) => userId.replace(/^@|:.*$/g, "")).join(", ");
     const text = this.#columns({ mark, where: row.where, asked: row.asked, took, received, answer: row.answer });
-    this.#line(this.#coloured(text, row.ok ? 32 : 31, mark.length));
-    if (!row.ok) {
+    this.#line(this.#coloured(text, colour, mark.length));
+    if (row.ok === false) {
       const indent = " ".repeat(WIDTHS.mark + 1);
       this.#line(
         `${indent}expected: ${row.expected}${row.problems.map((problem) => `\n${indent}problem:  ${problem}`).join("")}`,
@@ -67,13 +75,14 @@ export class Table {
 
   end(tookMs: number): void {
     const { allOk } = this;
-    const good = this.#rows - this.#failed;
+    const good = this.#rows - this.#failed - this.#notHere;
     const seconds = (tookMs / 1000).toFixed(1);
     if (this.#options.json) {
-      this.#line(JSON.stringify({ ok: allOk, rows: this.#rows, failed: this.#failed, tookMs }));
+      this.#line(JSON.stringify({ ok: allOk, rows: this.#rows, failed: this.#failed, notHere: this.#notHere, tookMs }));
     } else {
       const verdict = allOk ? "all as expected" : `${this.#failed} not as expected`;
-      this.#line(`\n${this.#rows} rows, ${Math.max(good, 0)} ok: ${verdict}, in ${seconds} s`);
+      const notHere = this.#notHere === 0 ? "" : `, ${this.#notHere} not here`;
+      this.#line(`\n${this.#rows} rows, ${Math.max(good, 0)} ok${notHere}: ${verdict}, in ${seconds} s`);
     }
   }
 

@@ -1,19 +1,25 @@
 /** What the demo and its sender process say to each other: JSON lines, on the sender's standard input and output. */
 
+import type { Guest } from "./homeservers/leaveAsFound.ts";
+
 /** From the demo: first a job, then what to do next. The end of the input means that the demo is gone. */
 export type ToSender =
   | {
       readonly kind: "job";
       readonly baseUrl: string;
-      readonly user: string;
-      readonly password: string;
+      /** The sender's own. */
+      readonly account: Guest;
       readonly botUserId: string;
       readonly botDevice: string;
       readonly canary: string;
+      /** Of requests, in milliseconds. */
+      readonly lifetimeMs: number;
       /** Where the room keys are written at the end, as JSON, for tests that look for secrets; null: nowhere. */
       readonly keysFile: string | null;
       /** Processes to end if the demo dies without a word. */
       readonly guardedPids: readonly number[];
+      /** Accounts to leave as they were found if the demo dies without a word. */
+      readonly guests: readonly Guest[];
     }
   /** Look again at every answer: the bot has stopped, so nothing can come any more. */
   | { readonly kind: "look again" }
@@ -21,7 +27,8 @@ export type ToSender =
 
 /** One row of the table. */
 export interface Row {
-  readonly ok: boolean;
+  /** null: it can't be shown on this homeserver, and `answer` says why. */
+  readonly ok: boolean | null;
   /** `encrypted`, `plain`, `public`, or `bot` for what is not about one room. */
   readonly where: string;
   readonly asked: string;
@@ -54,6 +61,9 @@ export type FromSender =
       readonly kind: "last look";
       readonly problems: readonly string[];
       readonly answers: number;
-      readonly receipts: number;
+      /** null where the homeserver knows none. */
+      readonly receipts: number | null;
     }
+  /** The homeserver puts the sender off (429). */
+  | { readonly kind: "limited"; readonly waitMs: number }
   | { readonly kind: "failed"; readonly message: string };

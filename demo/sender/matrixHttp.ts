@@ -20,8 +20,17 @@ export interface HttpCall {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: JsonValue;
   readonly signal?: AbortSignal;
+  /** Ends the wait that a 429 asks for; a request that is under way goes on to its end. */
+  readonly patience?: AbortSignal;
   /** For one attempt, in milliseconds; 30 s by default. */
   readonly timeoutMs?: number;
+}
+
+/** A request that the homeserver puts off (429). */
+export interface Limited {
+  /** Method and path. */
+  readonly what: string;
+  readonly waitMs: number;
 }
 
 /** Attempts for one call that is answered with 429. */
@@ -31,7 +40,10 @@ const MAX_LOST = 3;
 
 export class MatrixHttp {
   readonly baseUrl: string;
+  /** Told of each 429 before the wait that it asks for. */
+  onLimited: ((limited: Limited) => void) | null = null;
   #accessToken: string | null;
+  #putOffMs = 0;
 
   constructor(baseUrl: string, accessToken: string | null = null) {
     this.baseUrl = baseUrl.replace(/\/+$/, "");
@@ -40,6 +52,11 @@ export class MatrixHttp {
 
   useToken(accessToken: string): void {
     this.#accessToken = accessToken;
+  }
+
+  /** How long all calls so far were put off by rate limits, in milliseconds: refused attempts and the waits after them. */
+  get putOffMs(): number {
+    return this.#putOffMs;
   }
 
   /**
@@ -51,6 +68,7 @@ export class MatrixHttp {
     const query = new URLSearchParams(call.query).toString();
     const url = `${this.baseUrl}${path}${query === "" ? "" : `?${query}`}`;
     for (let attempt = 1; ; attempt += 1) {
+      const startedMs = performance.now();
       const timeout = AbortSignal.timeout(call.timeoutMs ?? 30_000);
       const signal = call.signal === undefined ? timeout : AbortSignal.any([call.signal, timeout]);
       const response = await fetch(url, {
@@ -68,11 +86,14 @@ export class MatrixHttp {
       });
       if (response === null) continue;
       const text = await response.text();
-      if (response.ok) return JSON.parse(text) as JsonObject;
+      if (response.ok) return parseAnswer(text, `${method} ${path}`, response.status);
       const refusal = parseObject(text);
       if (response.status === 429 && attempt < MAX_ATTEMPTS) {
-        const waitMs = refusal["retry_after_ms"];
-        await pause(typeof waitMs === "number" ? waitMs : 1000, call.signal);
+        const waitMs = askedWaitMs(refusal["retry_after_ms"], response.headers.get("retry-after"));
+        this.onLimited?.({ what: `${method} ${path}`, waitMs });
+        const signals = [call.signal, call.patience].filter((given) => given !== undefined);
+        await pause(waitMs, signals.length === 0 ? undefined : AbortSignal.any(signals));
+        this.#putOffMs += performance.now() - startedMs;
         continue;
       }
       const errcode = refusal["errcode"];
@@ -100,6 +121,21 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted === true) stop();
     else signal?.addEventListener("abort", stop, { once: true });
   });
+}
+
+/** @throws HttpRefused for what is no JSON: some page of a web server, say */
+function parseAnswer(text: string, what: string, status: number): JsonObject {
+  try {
+    return JSON.parse(text) as JsonObject;
+  } catch {
+    throw new HttpRefused(what, status, null);
+  }
+}
+
+/** The body's word in milliseconds, or else the header's in seconds; a second where neither says. */
+function askedWaitMs(inBody: JsonValue | undefined, header: string | null): number {
+  if (typeof inBody === "number" && inBody >= 0) return inBody;
+  return header !== null && /^\d+$/.test(header) ? Number(header) * 1000 : 1000;
 }
 
 function parseObject(text: string): JsonObject {

@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import type { JsonObject, JsonValue } from "../../src/protocol/json.ts";
 import type { DeliveryReceipt } from "./deliveryReceipts.ts";
 import { HttpRefused, MatrixHttp, segment } from "./matrixHttp.ts";
-import { asObject, readResponse, type SeenEvent, type StatusResponse } from "./seenEvent.ts";
+import { asArray, asObject, readResponse, type SeenEvent, type StatusResponse } from "./seenEvent.ts";
 import { SenderCrypto } from "./senderCrypto.ts";
 import type { SenderRoom } from "./senderRoom.ts";
 import { type Probe, SyncFollower } from "./syncFollower.ts";
@@ -33,6 +33,8 @@ export interface NewRoom {
   /** Further properties of `m.room.encryption`, such as `rotation_period_msgs`. */
   readonly encryption?: JsonObject;
   readonly initialState?: readonly JsonObject[];
+  /** Further properties of `m.room.create`. */
+  readonly creation?: JsonObject;
 }
 
 export interface SendOptions {
@@ -56,37 +58,23 @@ export class Sender {
   readonly crypto: SenderCrypto;
   readonly #follower: SyncFollower;
 
-  private constructor(account: SenderAccount, http: MatrixHttp, crypto: SenderCrypto) {
+  private constructor(account: SenderAccount, http: MatrixHttp, crypto: SenderCrypto, ignoredRooms: readonly string[]) {
     this.userId = account.userId;
     this.deviceId = account.deviceId;
     this.accessToken = account.accessToken;
     this.http = http;
     this.crypto = crypto;
-    this.#follower = new SyncFollower(http, crypto);
+    this.#follower = new SyncFollower(http, crypto, { userId: account.userId, ignoredRooms });
   }
 
-  /** Logs in with a password and makes a new device identity. */
-  static async login(baseUrl: string, user: string, password: string, deviceId?: string): Promise<Sender> {
-    const answer = await new MatrixHttp(baseUrl).call("POST", "/_matrix/client/v3/login", {
-      body: {
-        type: "m.login.password",
-        identifier: { type: "m.id.user", user },
-        password,
-        ...(deviceId === undefined ? {} : { device_id: deviceId }),
-      },
-    });
-    return await Sender.withToken({
-      baseUrl,
-      userId: String(answer["user_id"]),
-      deviceId: String(answer["device_id"]),
-      accessToken: String(answer["access_token"]),
-    });
-  }
-
-  /** A new device identity under a token that exists. Its keys are uploaded when this resolves. */
-  static async withToken(account: SenderAccount): Promise<Sender> {
+  /**
+   * A new device identity under a token that exists. Its keys are uploaded when this resolves.
+   * @param ignoredRooms rooms of which nothing is wanted, however much is said there
+   */
+  static async withToken(account: SenderAccount, ignoredRooms: readonly string[] = []): Promise<Sender> {
     const http = new MatrixHttp(account.baseUrl, account.accessToken);
-    return new Sender(account, http, await SenderCrypto.create(http, account.userId, account.deviceId));
+    const crypto = await SenderCrypto.create(http, account.userId, account.deviceId);
+    return new Sender(account, http, crypto, ignoredRooms);
   }
 
   /** Takes the first sync, then follows in the background until `stop`. */
@@ -135,6 +123,7 @@ export class Sender {
       body: {
         preset: room.preset ?? "private_chat",
         initial_state: state,
+        ...(room.creation === undefined ? {} : { creation_content: room.creation }),
         ...(room.name === undefined ? {} : { name: room.name }),
         ...(room.roomVersion === undefined ? {} : { room_version: room.roomVersion }),
         ...(room.invite === undefined ? {} : { invite: room.invite }),
@@ -231,6 +220,15 @@ export class Sender {
   /** Resolves with the first delivery receipt for this event. @throws Error when none came in time */
   async waitForReceipt(eventId: string, timeoutMs = 10_000): Promise<DeliveryReceipt> {
     return await this.waitFor(() => this.receiptsFor(eventId)[0], timeoutMs, `a delivery receipt for ${eventId}`);
+  }
+
+  /** What the homeserver says that it knows (`/versions`). */
+  async versions(): Promise<{ readonly versions: readonly string[]; readonly unstableFeatures: JsonObject }> {
+    const answer = await this.http.call("GET", "/_matrix/client/versions");
+    return {
+      versions: asArray(answer["versions"]).map(String),
+      unstableFeatures: asObject(answer["unstable_features"]),
+    };
   }
 
   /** A field of a profile (MSC4133); null where that user has none. @throws HttpRefused where the server knows no such fields */

@@ -12,10 +12,17 @@ import { SenderRoom } from "./senderRoom.ts";
 
 const LONG_POLL_MS = 30_000;
 const RETRY_MS = 200;
-const FILTER = JSON.stringify({ presence: { types: [] }, room: { timeline: { limit: 100 } } });
+/** In the address of a request; a longer filter is kept by the server. */
+const LONGEST_FILTER = 1500;
 
 /** Looks for something; undefined when it is not there yet. */
 export type Probe<Found> = () => Found | undefined | Promise<Found | undefined>;
+
+/** Whose sync it is, and which rooms are left out of it. */
+export interface Followed {
+  readonly userId: string;
+  readonly ignoredRooms: readonly string[];
+}
 
 export class SyncFollower {
   readonly rooms = new Map<string, SenderRoom>();
@@ -29,6 +36,8 @@ export class SyncFollower {
 
   readonly #http: MatrixHttp;
   readonly #crypto: SenderCrypto;
+  readonly #of: Followed;
+  #filter: string | null = null;
   readonly #stopping = new AbortController();
   readonly #wakers = new Set<() => void>();
   /** Rooms whose member list may have a gap: `/members` is asked before the next encryption. */
@@ -37,9 +46,10 @@ export class SyncFollower {
   #since: string | null = null;
   #loop: Promise<void> | null = null;
 
-  constructor(http: MatrixHttp, crypto: SenderCrypto) {
+  constructor(http: MatrixHttp, crypto: SenderCrypto, of: Followed) {
     this.#http = http;
     this.#crypto = crypto;
+    this.#of = of;
   }
 
   /** Takes the first sync, then follows in the background until `stop`. */
@@ -112,7 +122,11 @@ export class SyncFollower {
 
   async #syncOnce(timeoutMs: number): Promise<void> {
     const sync = await this.#http.call("GET", "/_matrix/client/v3/sync", {
-      query: { timeout: String(timeoutMs), filter: FILTER, ...(this.#since === null ? {} : { since: this.#since }) },
+      query: {
+        timeout: String(timeoutMs),
+        filter: (this.#filter ??= await this.#chooseFilter()),
+        ...(this.#since === null ? {} : { since: this.#since }),
+      },
       signal: this.#stopping.signal,
       timeoutMs: timeoutMs + 15_000,
     });
@@ -129,6 +143,16 @@ export class SyncFollower {
     }
     this.#since = String(sync["next_batch"]);
     this.#wake();
+  }
+
+  async #chooseFilter(): Promise<string> {
+    const { userId, ignoredRooms } = this.#of;
+    const ignored = ignoredRooms.length === 0 ? {} : { not_rooms: ignoredRooms };
+    const filter = { presence: { types: [] }, room: { timeline: { limit: 100 }, ...ignored } };
+    const text = JSON.stringify(filter);
+    if (text.length <= LONGEST_FILTER) return text;
+    const path = `/_matrix/client/v3/user/${segment(userId)}/filter`;
+    return String((await this.#http.call("POST", path, { body: filter }))["filter_id"]);
   }
 
   async #takeRoom(roomId: string, data: JsonObject, receivedAtMs: number): Promise<void> {

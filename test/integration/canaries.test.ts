@@ -72,7 +72,7 @@ function storedKeys(folder: string): Secret[] {
 
 describe("secrets", () => {
   it("are in no line that the bot or the demo writes, over a whole run", { timeout: 120_000 }, async (t) => {
-    const demo = new DemoProcess(t, "--log", "debug", "--canary", CANARY);
+    const demo = new DemoProcess(t, ["--log", "debug", "--canary", CANARY]);
     const { exitCode, stdout, stderr } = await demo.ended;
     assert.equal(exitCode, 0, stdout);
     const { folder } = demo;

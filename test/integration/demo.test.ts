@@ -8,18 +8,13 @@ import { scenario } from "../../demo/scenario.ts";
 import { DemoProcess, isRunning } from "../support/demoProcess.ts";
 
 const LONGEST_MS = 120_000;
-const CAST = { senderDevice: "senderdemo", botDevice: "docketdemo", canary: "x" };
+const CAST = { senderDevice: "senderdemo", botDevice: "docketdemo", canary: "x", lifetimeMs: 1000 };
 
 describe("the demo", () => {
   it("gets every answer that it expects and no other, and exits 0", { timeout: LONGEST_MS }, async (t) => {
     // Somebody's proxy does not lead back to this machine.
-    const before = process.env["HTTP_PROXY"];
-    process.env["HTTP_PROXY"] = "http://127.0.0.1:2";
-    t.after(() => {
-      if (before === undefined) delete process.env["HTTP_PROXY"];
-      else process.env["HTTP_PROXY"] = before;
-    });
-    const { exitCode, stdout, stderr } = await new DemoProcess(t, "--json").ended;
+    const environment = { HTTP_PROXY: "http://127.0.0.1:2" };
+    const { exitCode, stdout, stderr } = await new DemoProcess(t, ["--json"], environment).ended;
     const lines = stdout
       .trim()
       .split("\n")
@@ -39,7 +34,7 @@ describe("the demo", () => {
     );
     assert.equal(received.length, scenario(CAST, "encrypted").length - 1, "all but the copy");
     assert.equal(lines.filter((line) => line["where"] === "public").length, 1);
-    assert.equal(lines.filter((line) => line["where"] === "bot").length, 4);
+    assert.equal(lines.filter((line) => line["where"] === "bot").length, 5);
     assert.equal(stderr, "");
     assert.equal(exitCode, 0);
   });
@@ -81,7 +76,7 @@ describe("the demo", () => {
   });
 
   it("refuses an option that it does not know, with exit code 64", async (t) => {
-    const { exitCode, stderr } = await new DemoProcess(t, "--nope").ended;
+    const { exitCode, stderr } = await new DemoProcess(t, ["--nope"]).ended;
     assert.equal(exitCode, 64);
     assert.match(stderr, /--nope/);
     assert.match(stderr, /Usage:/);

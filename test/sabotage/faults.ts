@@ -22,6 +22,7 @@ const trouble = "test/integration/trouble.test.ts";
 const receipts = "test/integration/receipts.test.ts";
 const rooms = "test/integration/rooms.test.ts";
 const contract = "test/integration/devserver/contract.test.ts";
+const demoElsewhere = "test/integration/demoElsewhere.test.ts";
 const proxies = "test/integration/matrix/proxies.test.ts";
 
 export const faults: readonly Fault[] = [
@@ -848,5 +849,51 @@ export const faults: readonly Fault[] = [
     find: "if (asked.since !== null) toDevice.acknowledge(session.userId, session.deviceId, asked.since.toDevice);",
     replace: "",
     test: { file: contract, name: "a message comes with every sync until a later token acknowledges it" },
+  },
+  {
+    name: "demo-forgets-no-room",
+    breaks: "the demo leaves somebody's accounts as it found them",
+    file: "demo/homeservers/leaveAsFound.ts",
+    find: 'for (const what of ["leave", "forget"]) {',
+    replace: 'for (const what of ["leave"]) {',
+    test: { file: demoElsewhere, name: "gets every answer, and leaves both accounts as it found them" },
+  },
+  {
+    name: "demo-takes-every-invitation",
+    breaks: "on somebody's homeserver the demo's bot goes where the demo's sender invites it, and nowhere else",
+    file: "demo/demoRun.ts",
+    find: "inviters: [homeserver.foreign ? sender.userId",
+    replace: "inviters: [homeserver.foreign ? `@*:${serverName}`",
+    test: { file: demoElsewhere, name: "gets every answer, and leaves both accounts as it found them" },
+  },
+  {
+    name: "demo-hands-passwords-on",
+    breaks: "passwords of the demo's accounts are known to nobody who does not need them",
+    file: "demo/demo.ts",
+    find: "delete process.env[name];",
+    replace: "void name;",
+    test: {
+      file: demoElsewhere,
+      name: "leaves them so at the end of --keep, and when it is killed; no process that it starts knows a password",
+    },
+  },
+  {
+    name: "demo-keeps-the-first-device",
+    breaks: "a demo that can't sign in the second account signs the first one out",
+    file: "demo/homeservers/accounts.ts",
+    find: "const guests = this.#guests.splice(0);",
+    replace: "const guests = this.#guests.splice(1);",
+    test: { file: demoElsewhere, name: "a password is wrong, and signs the other account out" },
+  },
+  {
+    name: "demo-counts-what-is-not-here",
+    breaks: "what the demo can't show on a homeserver is neither good nor failed",
+    file: "demo/table.ts",
+    find: "if (row.ok === false) this.#failed += 1;",
+    replace: "if (row.ok !== true) this.#failed += 1;",
+    test: {
+      file: "test/unit/demo/table.test.ts",
+      name: "counts what can't be shown on this homeserver neither as good nor as failed",
+    },
   },
 ];

@@ -23,10 +23,11 @@ export class DemoProcess {
   #stderr = "";
   #watchers: (() => void)[] = [];
 
-  constructor(t: TestContext, ...args: readonly string[]) {
+  constructor(t: TestContext, args: readonly string[] = [], environment: Readonly<Record<string, string>> = {}) {
     this.folder = join(temporaryDirectory(t), "run");
     const child = spawn(process.execPath, [DEMO, "--folder", this.folder, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...environment },
     });
     this.process = child;
     child.stdout.setEncoding("utf8").on("data", (text: string) => this.#took(() => (this.#stdout += text)));

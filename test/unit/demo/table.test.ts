@@ -42,6 +42,18 @@ describe("the demo's table", () => {
     assert.match(text, /2 rows, 1 ok: 1 not as expected, in 1\.2 s/);
   });
 
+  it("counts what can't be shown on this homeserver neither as good nor as failed", () => {
+    const notHere: Row = { ...ROW, ok: null, answer: "not here: it knows none" };
+    const text = printed([ROW, notHere]);
+    assert.match(text, /^-- {3}encrypted .*not here: it knows none$/m);
+    assert.doesNotMatch(text, /expected: /);
+    assert.match(text, /2 rows, 1 ok, 1 not here: all as expected/);
+    assert.match(printed([notHere]), /1 rows, 0 ok, 1 not here: 0 not as expected/);
+    const lines = printed([ROW, notHere], { json: true }).trim().split("\n");
+    assert.equal((JSON.parse(lines[1] ?? "") as Row).ok, null);
+    assert.deepEqual(JSON.parse(lines[2] ?? ""), { ok: true, rows: 2, failed: 0, notHere: 1, tookMs: 1234 });
+  });
+
   it("is as expected only when there are rows and none failed", () => {
     const table = new Table({ write: () => undefined }, { json: false, noColor: true });
     assert.equal(table.allOk, false);
