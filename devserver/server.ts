@@ -14,6 +14,7 @@
 import { Accounts } from "./accounts.ts";
 import { addAdminRoutes } from "./adminRoutes.ts";
 import { Changes, Stream } from "./changes.ts";
+import { addDeviceRoutes } from "./deviceRoutes.ts";
 import { DevServer } from "./devServer.ts";
 import { Faults } from "./faults.ts";
 import { Features } from "./features.ts";
@@ -70,6 +71,7 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   addRoomRoutes(router, parts);
   addReceiptRoutes(router, parts);
   addHistoryRoutes(router, parts);
+  addDeviceRoutes(router, parts);
   addKeyRoutes(router, parts);
   addAdminRoutes(router, server, anything);
   router.on("GET", "/_matrix/client/v3/sync", async ({ session, query, signal }) => {
