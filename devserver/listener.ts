@@ -139,7 +139,7 @@ export class Listener {
   }
 
   #call(match: Match, call: Call, token: string | null): ReturnType<typeof match.handler> {
-    if (match.kind === "open") return match.handler(call);
+    if (match.kind === "open" || (match.kind === "either" && token === null)) return match.handler(call);
     return match.handler({ ...call, session: this.#parts.accounts.authenticate(token) });
   }
 

@@ -26,6 +26,7 @@ import type {
   SyncRequest,
 } from "./homeserver.ts";
 import { canonicalBaseUrl, HttpTransport, type TokenProvider } from "./http.ts";
+import { readVersions } from "./readVersions.ts";
 import { unusableReply } from "./refusals.ts";
 import { nextAttemptIn, standardRetries, type RetryLimits } from "./retries.ts";
 import { calls, sdkRequest, type Call } from "./sdkRequest.ts";
@@ -287,15 +288,4 @@ export class DocketClient extends MatrixClient implements Homeserver {
       what,
     );
   }
-}
-
-function readVersions(body: JsonObject): ServerVersions {
-  const versions = Array.isArray(body["versions"]) ? body["versions"] : [];
-  const features = isJsonObject(body["unstable_features"]) ? body["unstable_features"] : {};
-  return {
-    versions: versions.filter((version) => typeof version === "string"),
-    unstableFeatures: Object.fromEntries(
-      Object.entries(features).filter((entry): entry is [string, boolean] => typeof entry[1] === "boolean"),
-    ),
-  };
 }
