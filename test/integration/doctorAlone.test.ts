@@ -6,6 +6,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import Sqlite from "better-sqlite3-multiple-ciphers";
 import { startDevServer } from "../../devserver/server.ts";
+import { Credentials } from "../../src/journal/credentials.ts";
+import { Database } from "../../src/journal/database.ts";
+import type { DeviceId, UserId } from "../../src/protocol/ids.ts";
 import { writeConfig } from "../support/botProcess.ts";
 import { startConversation, type Conversation } from "../support/conversation.ts";
 import { docket } from "../support/docketCommand.ts";
@@ -95,6 +98,27 @@ test("a token that is refused, and a device whose keys are elsewhere, are told w
   assert.equal(refused.finding("clock").state, "ok");
   assert.match(refused.finding("token").command ?? "", /^docket login --config /);
   assert.match(refused.finding("device").found, /does not accept the access token/);
+});
+
+test("the token that was left by a sign-in is used, and one that the bot would exchange is not taken for a refused one", async (t) => {
+  const { directory, server, account } = await stopped(t);
+  const config = join(directory, "config.yaml");
+  writeFileSync(config, readFileSync(config, "utf8").replace(/^ {2}token: .*$/m, ""));
+  const signIn = (refreshToken: string | null): void => {
+    const database = Database.open(join(directory, "data"));
+    const { userId, deviceId, accessToken } = account as { userId: UserId; deviceId: DeviceId; accessToken: string };
+    const tokens = { accessToken, refreshToken, expiresAt: null, authorizationServer: null };
+    new Credentials(database).write({ homeserver: server.url, userId, deviceId, ...tokens });
+    database.close();
+  };
+  signIn("refresh me");
+  assert.equal((await examine(directory)).finding("token").state, "ok");
+  server.revokeToken(account.accessToken, "soft");
+  const over = await examine(directory);
+  assert.deepEqual([over.code, over.finding("token").state], [0, "unknown"]);
+  signIn(null);
+  const refused = await examine(directory);
+  assert.deepEqual([refused.code, refused.finding("token").state], [1, "wrong"]);
 });
 
 test("the data directory of another device, and one of another version, are told", async (t) => {

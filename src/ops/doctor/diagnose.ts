@@ -11,7 +11,7 @@ import { silentLogger } from "../../logging.ts";
 import { DocketClient } from "../../matrix/client.ts";
 import type { Homeserver } from "../../matrix/homeserver.ts";
 import type { TokenProvider } from "../../matrix/http.ts";
-import { accessTokenOf } from "../../session/accessToken.ts";
+import { storedAccessToken } from "../../session/accessToken.ts";
 import { askServer, unasked } from "./askServer.ts";
 import { ask, notAsked } from "./asked.ts";
 import { examine } from "./checks.ts";
@@ -62,6 +62,7 @@ export async function diagnose(sight: Sight, ports: { clock: Clock; version: str
       configuration.kind === "good"
         ? await lookAtServer(sight, configuration.config, journal, clock)
         : unasked(notAsked("Not asked, because the configuration has mistakes.")),
+    renewable: await isRenewable(sight),
     limit: sight.limit,
   };
   const findings = examine(facts);
@@ -110,13 +111,24 @@ async function lookAtServer(
   }
 }
 
-/** Asked for each request, so that what needs no token is asked also where there is none. */
+/** Asked for each request, so that what needs no token is asked also where there is none. Exchanges nothing. */
 function tokenOf(config: Config, database: Database | null): TokenProvider {
+  let stored: TokenProvider | null = null;
   return () => {
     const { token } = config.account;
     if (token !== null) return token.reveal();
-    if (database !== null) return accessTokenOf(config, new Credentials(database))();
     const message = "nobody has signed in yet";
-    throw new ConfigError([{ file: config.file, line: null, column: null, path: "account", message }]);
+    if (database === null)
+      throw new ConfigError([{ file: config.file, line: null, column: null, path: "account", message }]);
+    stored ??= storedAccessToken(config);
+    return stored();
   };
+}
+
+/** Whether the token is one that only a bot may exchange when it is over: then its end says nothing. */
+async function isRenewable({ homeserver, database, configuration }: Sight): Promise<boolean> {
+  if (homeserver !== null || database === null || configuration.kind !== "good") return false;
+  if (configuration.config.account.token !== null) return false;
+  const device = await ask(() => new Credentials(database).read());
+  return device.kind === "known" && device.value !== null && device.value.refreshToken !== null;
 }

@@ -134,5 +134,7 @@ export interface Facts {
   /** Keys of the device as the data directory has them. */
   readonly identity: Asked<OwnIdentity>;
   readonly server: ServerFacts;
+  /** A refused access token is exchanged for another one when the bot starts. */
+  readonly renewable: boolean;
   readonly limit: Asked<LimitOverride>;
 }

@@ -30,7 +30,7 @@ function judgeHomeserver({ server: { greeting } }: Facts, { homeserver }: Config
       `${homeserver} gives no usable answer: ${sentence(greeting.failure)}`,
       "Look at the homeserver, at homeserver in the configuration, and at the network and the proxies between.",
     );
-  const newest = greeting.value.versions.versions.at(-1);
+  const newest = greeting.value.versions.versions.at(-1)?.slice(0, 20);
   return ok(`${homeserver} answers (${newest === undefined ? "no version of the specification" : `up to ${newest}`}).`);
 }
 
@@ -59,6 +59,11 @@ function seconds(ms: number): string {
 function judgeToken(facts: Facts, { account }: Config): Verdict {
   const { whoami } = facts.server;
   const signIn = { command: `docket login --config ${configFileOf(facts.configuration)}` };
+  if (whoami.kind === "failed" && whoami.failure.tokenRefused && facts.renewable)
+    return unknown(
+      "The access token in the data directory is over. The bot exchanges it for a new one when it starts, which this command does not.",
+      "Start the bot, and ask again.",
+    );
   if (whoami.kind === "failed" && whoami.failure.tokenRefused)
     return wrong(
       "The homeserver does not accept the access token.",

@@ -86,6 +86,13 @@ test("a token of another account, of no device, or refused is wrong; a homeserve
   assert.equal(await state(known({ userId: "@eve:example.org" as UserId, deviceId: "E" as DeviceId })), "wrong");
   assert.equal(await state(known({ userId: "@docket:example.org" as UserId, deviceId: null })), "wrong");
   assert.equal(await state(refused(401, "M_UNKNOWN_TOKEN", true)), "wrong");
+  const facts = await wellFacts();
+  const over = {
+    ...facts,
+    renewable: true,
+    server: { ...facts.server, whoami: refused(401, "M_UNKNOWN_TOKEN", true) },
+  };
+  assert.equal(finding(over, "token").state, "unknown", "the bot has another one in a moment");
   assert.equal(await state(away), "unknown");
   assert.equal(await state(refused(502, "M_UNKNOWN")), "unknown");
 });

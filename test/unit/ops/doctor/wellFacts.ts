@@ -79,6 +79,7 @@ export async function wellFacts(yaml = ""): Promise<Facts & { readonly config: C
       advertised: known(true),
       rooms: [{ roomId: ROOM, encrypted: true, levels: known({ own: 0, needed: {}, neededByDefault: 0 }) }],
     },
+    renewable: false,
     limit: known({ messagesPerSecond: 0 }),
   };
 }
