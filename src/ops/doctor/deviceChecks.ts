@@ -37,7 +37,8 @@ function judgeKeys({ identity, bot }: Facts, keys: PublishedKeys): Verdict {
     );
   if (keys.ed25519 === null) {
     const advice = "It uploads them when it starts; if it runs for a while, its log says why they are not there.";
-    return (bot.kind === "running" ? wrong : warning)("The homeserver has no keys of the bot's device.", advice);
+    const hadTime = bot.kind === "running" && bot.health.phase === "running";
+    return (hadTime ? wrong : warning)("The homeserver has no keys of the bot's device.", advice);
   }
   if (identity.kind === "not_asked") return unknown(identity.why);
   if (keys.ed25519 !== identity.value.ed25519 || keys.curve25519 !== identity.value.curve25519)

@@ -108,6 +108,8 @@ test("keys of the device that the homeserver has not, or has others of, are wron
   const facts = await wellFacts();
   const stopped: Facts = { ...facts, bot: { kind: "stopped" }, server: { ...facts.server, ...keys(null, null) } };
   assert.equal(finding(stopped, "device_keys").state, "warning");
+  const starting: Facts = { ...stopped, bot: running(undefined, { ready: false, phase: "starting" }) };
+  assert.equal(finding(starting, "device_keys").state, "warning", "it is about to");
   assert.equal((await asked("device", { device: known(null) })).state, "wrong");
 });
 
