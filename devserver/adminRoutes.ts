@@ -39,6 +39,7 @@ export function addAdminRoutes(router: Router, server: DevServer, anything: Chan
   );
   act("setKeyQueries", (body) => server.setKeyQueries(body.text("userId"), body.text("mode") as KeyQueryMode));
   act("setFeature", (body) => server.setFeature(body.text("name"), body.is("on")));
+  act("shiftDate", (body) => server.shiftDate(Number(body.any("ms"))));
   act("setRateLimit", (body) =>
     server.setRateLimit(body.optional("userId") ?? null, body.any("limit") as unknown as RateLimit | null),
   );

@@ -175,6 +175,11 @@ export class DevServer {
     this.#parts.features.set(name, on);
   }
 
+  /** From now on the `Date` of each answer is off by so many milliseconds, and nothing else. */
+  shiftDate(ms: number): void {
+    this.#listener.dateShiftMs = ms;
+  }
+
   /** @param userId null for everyone without a limit of their own. @param limit null for none */
   setRateLimit(userId: string | null, limit: RateLimit | null): void {
     this.#parts.rateLimits.set(userId, limit);

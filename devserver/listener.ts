@@ -31,6 +31,8 @@ export class Listener {
   readonly #router: Router;
   readonly #sockets = new Set<Socket>();
   readonly #never = new Changes();
+  /** How far the `Date` of each answer is off, in milliseconds. */
+  dateShiftMs = 0;
   #server: Server | null = null;
   #port: number;
   #kept: KeptPort | null = null;
@@ -137,7 +139,7 @@ export class Listener {
   }
 
   #call(match: Match, call: Call, token: string | null): ReturnType<typeof match.handler> {
-    if (match.kind === "open") return match.handler(call);
+    if (match.kind === "open" || (match.kind === "either" && token === null)) return match.handler(call);
     return match.handler({ ...call, session: this.#parts.accounts.authenticate(token) });
   }
 
@@ -184,7 +186,9 @@ export class Listener {
   }
 
   #head({ response }: Passage, { status, headers }: Outgoing, length: number): void {
-    response.writeHead(status, { "Content-Type": "application/json", "Content-Length": length, ...headers });
+    const date = new Date(this.#parts.now() + this.dateShiftMs).toUTCString();
+    const always = { Date: date, "Content-Type": "application/json", "Content-Length": length };
+    response.writeHead(status, { ...always, ...headers });
   }
 
   #cut({ response, logged }: Passage, status: number | null = null): void {

@@ -36,11 +36,12 @@ export type OpenHandler = (call: Call) => Answer | JsonObject | Promise<Answer |
 export type Handler = (call: SignedInCall) => Answer | JsonObject | Promise<Answer | JsonObject>;
 
 export type Match =
-  | { readonly kind: "open"; readonly handler: OpenHandler; readonly params: Record<string, string> }
+  | { readonly kind: "open" | "either"; readonly handler: OpenHandler; readonly params: Record<string, string> }
   | { readonly kind: "signedIn"; readonly handler: Handler; readonly params: Record<string, string> };
 
 type Route = { readonly method: string; readonly pattern: RegExp; readonly names: readonly string[] } & (
-  { readonly kind: "open"; readonly handler: OpenHandler } | { readonly kind: "signedIn"; readonly handler: Handler }
+  | { readonly kind: "open" | "either"; readonly handler: OpenHandler }
+  | { readonly kind: "signedIn"; readonly handler: Handler }
 );
 
 export class Router {
@@ -56,6 +57,11 @@ export class Router {
     this.#routes.push({ method, ...compile(path), kind: "open", handler });
   }
 
+  /** A route that needs no access token, but takes none that is not good. */
+  either(method: string, path: string, handler: OpenHandler): void {
+    this.#routes.push({ method, ...compile(path), kind: "either", handler });
+  }
+
   /** @throws MatrixError 404 or 405 `M_UNRECOGNIZED` */
   match(method: string, path: string): Match {
     let known = false;
@@ -66,9 +72,9 @@ export class Router {
       if (route.method !== method) continue;
       const params: Record<string, string> = {};
       route.names.forEach((name, index) => (params[name] = decode(found[index + 1] ?? "")));
-      return route.kind === "open"
-        ? { kind: "open", handler: route.handler, params }
-        : { kind: "signedIn", handler: route.handler, params };
+      return route.kind === "signedIn"
+        ? { kind: "signedIn", handler: route.handler, params }
+        : { kind: route.kind, handler: route.handler, params };
     }
     throw new MatrixError(known ? 405 : 404, "M_UNRECOGNIZED", "Unrecognized request");
   }

@@ -15,10 +15,10 @@ import { Accounts } from "./accounts.ts";
 import { addAdminRoutes } from "./adminRoutes.ts";
 import { addAliasRoutes } from "./aliasRoutes.ts";
 import { Changes, Stream } from "./changes.ts";
+import { addDeviceRoutes } from "./deviceRoutes.ts";
 import { DevServer } from "./devServer.ts";
 import { Faults } from "./faults.ts";
 import { Features } from "./features.ts";
-import { addDeviceRoutes } from "./deviceRoutes.ts";
 import { addHistoryRoutes } from "./historyRoutes.ts";
 import { addKeyRoutes } from "./keyRoutes.ts";
 import { Keys } from "./keys.ts";
@@ -68,12 +68,12 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   const router = new Router();
   const server = new DevServer(parts, new Listener(parts, router, options.port ?? 0), anything);
   addSessionRoutes(router, parts);
-  addDeviceRoutes(router, parts);
   addProfileRoutes(router, parts);
   addRoomRoutes(router, parts);
   addAliasRoutes(router, parts);
   addReceiptRoutes(router, parts);
   addHistoryRoutes(router, parts);
+  addDeviceRoutes(router, parts);
   addKeyRoutes(router, parts);
   addAdminRoutes(router, server, anything);
   router.on("GET", "/_matrix/client/v3/sync", async ({ session, query, signal }) => {

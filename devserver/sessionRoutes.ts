@@ -14,7 +14,8 @@ const V3 = "/_matrix/client/v3";
 export function addSessionRoutes(router: Router, parts: ServerParts): void {
   const { accounts, features } = parts;
 
-  router.open("GET", "/_matrix/client/versions", () => ({
+  // As on Synapse: whose token is refused is refused this too.
+  router.either("GET", "/_matrix/client/versions", () => ({
     versions: VERSIONS,
     unstable_features: features.advertised(),
   }));

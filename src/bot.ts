@@ -19,6 +19,7 @@ import { RoomStates } from "./journal/roomStates.ts";
 import { closeAll, Lifecycle, supervise, type Service } from "./lifecycle.ts";
 import type { Logger, LogLevel } from "./logging.ts";
 import { Metrics } from "./metrics.ts";
+import type { Patient } from "./ops/doctor/botDoctor.ts";
 import { createOperations } from "./ops/operations.ts";
 import { Reloader, type ReloadOutcome } from "./ops/reloader.ts";
 import { createStages } from "./pipeline/stages.ts";
@@ -73,6 +74,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     onFailure,
   });
   let keyStore: KeyStore | null = null;
+  let signedIn: Patient["session"] = null;
   const stopping = new AbortController();
   // Closed in the reverse order of opening, also after a start that failed half-way.
   const opened: (() => Promise<void> | void)[] = [];
@@ -92,6 +94,11 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
       log,
       roomKeys: () => keyStore?.stats().inboundSessions ?? 0,
       reload: () => reloader.reload(),
+      patient: () => {
+        // What is bound to the start stays as it was, whatever the file says by now.
+        const { homeserver, account, network, data, limits } = config;
+        return { config: { ...rules.config, homeserver, account, network, data, limits }, session: signedIn };
+      },
       version: packageJson.version,
       onFailure,
     });
@@ -113,6 +120,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     opened.push(() => session.stop());
     const { userId, deviceId, homeserver, engine, versions } = session;
     keyStore = session.keyStore;
+    signedIn = { homeserver, identity: engine.identity };
     const rooms = new RoomStates(database);
     const invites = new Invites(database, clock);
     const outbox = new Outbox(database, clock);

@@ -32,12 +32,16 @@ export interface Facts {
   readonly freeDiskBytes: number | null;
   /** Attempts to send that failed since one succeeded, and until when the homeserver wants to be left alone. */
   readonly sends: { readonly failures: number; readonly trouble: Trouble | null; readonly limitedUntil: EpochMs };
+  /** How often the homeserver refused a message for its rate limit, since the start. */
+  readonly limited: { readonly count: number; readonly lastAt: EpochMs | null };
+  /** What the homeserver holds of our keys, as the last sync told; `hasFallback`: one that nobody has used, null where it was not told. */
+  readonly keyCounts: { readonly oneTimeKeys: number; readonly hasFallback: boolean | null } | null;
 }
 
 const MOST_COUNTED = 1_000;
 
 export class Vitals {
-  private readonly noted = new Map<string, string>();
+  private readonly noteTexts = new Map<string, string>();
   private phase: Phase = "starting";
   private failure: Trouble | null = null;
   private lastSyncAt: EpochMs | null = null;
@@ -49,6 +53,8 @@ export class Vitals {
   private lastWriteAt: EpochMs | null = null;
   private freeDiskBytes: number | null = null;
   private sends: Facts["sends"] = { failures: 0, trouble: null, limitedUntil: 0 };
+  private limited: Facts["limited"] = { count: 0, lastAt: null };
+  private keyCounts: Facts["keyCounts"] = null;
 
   /**
    * Says for people what is off, by choice or by the homeserver, although the bot is well: one sentence, or null when it is over.
@@ -56,15 +62,20 @@ export class Vitals {
    * @returns whether that is news
    */
   note(key: string, text: string | null): boolean {
-    const before = this.noted.get(key) ?? null;
-    if (text === null) this.noted.delete(key);
-    else this.noted.set(key, text);
+    const before = this.noteTexts.get(key) ?? null;
+    if (text === null) this.noteTexts.delete(key);
+    else this.noteTexts.set(key, text);
     return text !== before;
   }
 
   /** In the order of their keys. */
   notes(): readonly string[] {
-    return [...this.noted].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text);
+    return [...this.noteTexts].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text);
+  }
+
+  /** By whose they are. */
+  noted(): ReadonlyMap<string, string> {
+    return new Map(this.noteTexts);
   }
 
   /** A bot that stops does not start any more. */
@@ -121,12 +132,18 @@ export class Vitals {
 
   /** Nothing was sent by this attempt. A homeserver that limits says for how long. */
   sendFailed(at: EpochMs, error: unknown): void {
-    const limitedMs = error instanceof ServerRefused && error.status === 429 ? (error.retryAfterMs ?? 0) : 0;
+    const isLimit = error instanceof ServerRefused && error.status === 429;
+    const limitedMs = isLimit ? (error.retryAfterMs ?? 0) : 0;
+    if (isLimit) this.limited = { count: this.limited.count + 1, lastAt: at };
     this.sends = {
       failures: this.sends.failures + 1,
       trouble: troubleOf(at, error),
       limitedUntil: Math.max(this.sends.limitedUntil, at + limitedMs),
     };
+  }
+
+  keysCounted(oneTimeKeys: number, hasFallback: boolean | null): void {
+    this.keyCounts = { oneTimeKeys, hasFallback };
   }
 
   facts(): Facts {
@@ -141,6 +158,8 @@ export class Vitals {
       lastWriteAt: this.lastWriteAt,
       freeDiskBytes: this.freeDiskBytes,
       sends: this.sends,
+      limited: this.limited,
+      keyCounts: this.keyCounts,
     };
   }
 }

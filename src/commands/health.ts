@@ -15,7 +15,7 @@ interface HealthOptions {
 
 const NOT_READY = 1;
 const check = z.object({ ok: z.boolean(), since: z.number(), problem: z.nullable(z.string()) });
-const REPORT: z.ZodType<HealthReport> = z.object({
+export const HEALTH: z.ZodType<HealthReport> = z.object({
   ready: z.boolean(),
   since: z.number(),
   phase: z.enum(["starting", "running", "stopping"]),
@@ -40,7 +40,7 @@ export function addHealth(program: Command, context: CommandContext, run: RunCom
 async function health({ config, json }: HealthOptions, context: CommandContext): Promise<CommandResult> {
   const directory = await dataDirectoryOf(config, context);
   try {
-    const reply = await askBot(directory, "GET", "/readyz", REPORT);
+    const reply = await askBot(directory, "GET", "/readyz", HEALTH);
     if (reply === null) return noBotRuns(directory, config, context);
     const report = reply.answer;
     context.stdout.write(json === true ? `${JSON.stringify(report, null, 2)}\n` : inWords(report));

@@ -9,13 +9,14 @@ import { ConfigError, DocketError, ExitCode, formatProblem } from "../errors.ts"
 import { stepKinds } from "../handlers/stepKinds.ts";
 import { addCheck } from "./check.ts";
 import type { AddCommand, CommandContext, CommandResult } from "./command.ts";
+import { addDoctor } from "./doctor.ts";
 import { addHealth } from "./health.ts";
 import { addRecord } from "./record.ts";
 import { addReload } from "./reload.ts";
 import { addStart } from "./start.ts";
 
 /** In the order of `docket --help`. New subcommands are plugged in here. */
-const commands: readonly AddCommand[] = [addStart, addCheck, addHealth, addReload, addRecord];
+const commands: readonly AddCommand[] = [addStart, addCheck, addHealth, addDoctor, addReload, addRecord];
 
 /**
  * Runs one command line.

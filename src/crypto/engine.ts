@@ -70,7 +70,8 @@ export interface CryptoEngineOptions {
   readonly watchdogMs?: number;
 }
 
-const STORE_NAME = "docket";
+/** Of the library's database in the key store. */
+export const STORE_NAME = "docket";
 const MEMBER_QUERY_TIMEOUT_MS = 5_000;
 const WATCHDOG_MS = 60_000;
 /** Of the wait for device lists: what one query may take, so that whoever comes during it still gets the next one. */
@@ -89,15 +90,7 @@ export async function createCryptoEngine(options: CryptoEngineOptions): Promise<
     onFatal: options.onFatal,
     metrics: options.metrics,
   });
-  const identity = await machine.use("identityKeys", (olm) => {
-    const { ed25519, curve25519 } = olm.identityKeys;
-    return Promise.resolve({
-      userId: options.userId,
-      deviceId: options.deviceId,
-      ed25519: ed25519.toBase64(),
-      curve25519: curve25519.toBase64(),
-    });
-  });
+  const identity = { userId: options.userId, deviceId: options.deviceId, ...(await machine.identityKeys()) };
   return new Engine(options, machine, identity);
 }
 

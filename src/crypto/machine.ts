@@ -101,6 +101,14 @@ export class Machine {
     }, signal);
   }
 
+  /** The public keys of the device, in unpadded base64. @throws as `use` */
+  identityKeys(): Promise<{ readonly ed25519: string; readonly curve25519: string }> {
+    return this.use("identityKeys", (olm) => {
+      const { ed25519, curve25519 } = olm.identityKeys;
+      return Promise.resolve({ ed25519: ed25519.toBase64(), curve25519: curve25519.toBase64() });
+    });
+  }
+
   /** After this every call fails with `error`, and the process ends. */
   fail(error: Error): never {
     this.ended ??= error;

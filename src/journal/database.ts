@@ -99,6 +99,42 @@ export class Database {
     });
   }
 
+  /**
+   * Keeps every other process away from a data directory, and changes nothing in it.
+   * @returns lets go again; null where another process holds it
+   * @throws StoreFailed
+   */
+  static hold(directory: string): (() => void) | null {
+    // Whoever runs on the directory has made the file; made by somebody else, it might not be the owner's.
+    if (!existsSync(join(directory, LOCK_FILE))) return () => undefined;
+    try {
+      const lock = guarded(directory, () => takeLock(directory));
+      return () => void lock.close();
+    } catch (error) {
+      if (error instanceof DataDirectoryRefused) return null;
+      throw error;
+    }
+  }
+
+  /** Whether the database in a directory waits for a start of this version, to be brought up to date. @throws StoreFailed */
+  static isOlder(directory: string): boolean {
+    return guarded(directory, () => {
+      const sqlite = new Sqlite(join(directory, DATABASE_FILE), { readonly: true });
+      try {
+        return (sqlite.pragma("user_version", { simple: true }) as number) < migrations.length;
+      } finally {
+        sqlite.close();
+      }
+    });
+  }
+
+  /** An empty one with the same schema that nobody else sees, and that is gone when it is closed. */
+  static inMemory(): Database {
+    const sqlite = new Sqlite(":memory:");
+    migrate(sqlite, ":memory:");
+    return new Database(":memory:", sqlite, null);
+  }
+
   /** Prepared once, then kept. */
   prepare<Row = unknown>(sql: string): Statement<Row> {
     let statement = this.statements.get(sql);

@@ -16,7 +16,8 @@ export function requireFreeSpace(directory: string, minimumBytes: number): numbe
   );
 }
 
-function freeBytes(directory: string): number {
+/** @throws StoreFailed the file system does not tell */
+export function freeBytes(directory: string): number {
   try {
     const { bavail, bsize } = statfsSync(directory);
     return bavail * bsize;

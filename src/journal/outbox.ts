@@ -150,7 +150,7 @@ export class Outbox {
       } else {
         this.database
           .prepare(
-            `UPDATE outbox SET state = ?, event_id = ?, reason = ?, finished_at = ?, content = NULL, lease_until = 0, attempts = attempts + 1
+            `UPDATE outbox SET state = ?, event_id = ?, reason = ?, finished_at = ?, content = NULL, lease_until = 0, attempts = attempts + 1, doubtful = doubtful OR ?
              WHERE id = ? AND state = 'pending'`,
           )
           .run(
@@ -158,6 +158,7 @@ export class Outbox {
             outcome.kind === "sent" ? outcome.eventId : null,
             outcome.kind === "dropped" ? outcome.reason : null,
             now,
+            Number(outcome.kind === "dropped" && outcome.doubtful),
             entry.id,
           );
         // Nobody has heard it; when we are in the room again, or in other words, it is said.

@@ -16,8 +16,17 @@ import type { Metrics } from "../metrics.ts";
 import type { DeviceId, EventId, RoomId, TxnId, UserId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
 import { describeEndpoint, endpointPath } from "./endpoint.ts";
-import type { EventRef, Homeserver, OutgoingEvent, RequestOptions, ServerVersions, SyncRequest } from "./homeserver.ts";
+import type {
+  EventRef,
+  Greeting,
+  Homeserver,
+  OutgoingEvent,
+  RequestOptions,
+  ServerVersions,
+  SyncRequest,
+} from "./homeserver.ts";
 import { canonicalBaseUrl, HttpTransport, type TokenProvider } from "./http.ts";
+import { readVersions } from "./readVersions.ts";
 import { unusableReply } from "./refusals.ts";
 import { nextAttemptIn, standardRetries, type RetryLimits } from "./retries.ts";
 import { calls, sdkRequest, type Call } from "./sdkRequest.ts";
@@ -79,20 +88,37 @@ export class DocketClient extends MatrixClient implements Homeserver {
   }
 
   async versions(signal: AbortSignal): Promise<ServerVersions> {
-    const body = await this.request("GET", "/_matrix/client/versions", { signal, retry: "none" });
-    const versions = Array.isArray(body["versions"]) ? body["versions"] : [];
-    const features = isJsonObject(body["unstable_features"]) ? body["unstable_features"] : {};
-    return {
-      versions: versions.filter((version) => typeof version === "string"),
-      unstableFeatures: Object.fromEntries(
-        Object.entries(features).filter((entry): entry is [string, boolean] => typeof entry[1] === "boolean"),
-      ),
-    };
+    return readVersions(await this.request("GET", "/_matrix/client/versions", { signal, retry: "none" }));
   }
 
-  async whoami(signal: AbortSignal): Promise<{ userId: UserId; deviceId: DeviceId | null }> {
+  async greet({ signal, timeoutMs }: Pick<RequestOptions, "signal" | "timeoutMs">): Promise<Greeting> {
+    const sentAt = this.clock.now();
+    const { headers, body } = await this.transport.send({
+      method: "GET",
+      url: `${this.homeserverUrl}/_matrix/client/versions`,
+      query: {},
+      body: null,
+      contentType: null,
+      signal,
+      timeoutMs: timeoutMs ?? this.timeoutMs,
+      maxReplyBytes: MAX_REPLY_BYTES,
+      longPoll: false,
+      expect: "json",
+      anonymous: true,
+    });
+    const receivedAt = this.clock.now();
+    // A reply with an age was made earlier than it came.
+    const date = headers["age"] === undefined ? Date.parse(headers["date"] ?? "") : Number.NaN;
+    const versions = readVersions(isJsonObject(body) ? body : {});
+    return { versions, date: Number.isNaN(date) ? null : date, sentAt, receivedAt };
+  }
+
+  async whoami(
+    signal: AbortSignal,
+    timeoutMs = this.timeoutMs,
+  ): Promise<{ userId: UserId; deviceId: DeviceId | null }> {
     const endpoint = "/_matrix/client/v3/account/whoami";
-    const body = await this.request("GET", endpoint, { signal, retry: "none" });
+    const body = await this.request("GET", endpoint, { signal, timeoutMs, retry: "none" });
     const userId = body["user_id"];
     const deviceId = body["device_id"];
     if (typeof userId !== "string") throw this.unusable("GET", endpoint, "`user_id` is missing");

@@ -1,4 +1,5 @@
 /** The door to the homeserver. `client.ts` implements it; nothing above this room sees the SDK. */
+import type { EpochMs } from "../clock.ts";
 import type { JsonObject, JsonValue } from "../protocol/json.ts";
 import type { DeviceId, EventId, RoomId, SyncToken, TxnId, UserId } from "../protocol/ids.ts";
 
@@ -39,12 +40,24 @@ export interface ServerVersions {
   readonly unstableFeatures: Readonly<Record<string, boolean>>;
 }
 
+/** What anybody may know of a homeserver. */
+export interface Greeting {
+  readonly versions: ServerVersions;
+  /** The `Date` of the reply, in whole seconds; null where it has none, or comes from a cache on the way. */
+  readonly date: EpochMs | null;
+  /** What our clock said before and after. */
+  readonly sentAt: EpochMs;
+  readonly receivedAt: EpochMs;
+}
+
 /** @throws ServerRefused | ServerUnreachable | Cancelled, from every method */
 export interface Homeserver {
   /** One attempt: whoever connects knows how long to be patient. */
   versions(signal: AbortSignal): Promise<ServerVersions>;
+  /** One attempt, without the access token: whether the homeserver is there, and what time it is there (RFC 9110, "Date"). */
+  greet(options: Pick<RequestOptions, "signal" | "timeoutMs">): Promise<Greeting>;
   /** One attempt, likewise. */
-  whoami(signal: AbortSignal): Promise<{ userId: UserId; deviceId: DeviceId | null }>;
+  whoami(signal: AbortSignal, timeoutMs?: number): Promise<{ userId: UserId; deviceId: DeviceId | null }>;
   /** One attempt; the caller decides about the next. Resolves with the parsed body, unchecked. */
   sync(request: SyncRequest, signal: AbortSignal): Promise<unknown>;
   /** One attempt: the outbox owns retries and the lifetime. */

@@ -35,6 +35,8 @@ export interface HttpRequest {
   readonly longPoll: boolean;
   /** `json`: the reply must be a JSON object or array. */
   readonly expect: "json" | "bytes";
+  /** Sent without the access token. */
+  readonly anonymous?: boolean;
 }
 
 export interface HttpReply {
@@ -116,7 +118,7 @@ export class HttpTransport {
     const startedAt = this.clock.now();
     let status: number | null = null;
     try {
-      const token = await unlessAborted(this.tokenProvider, attempt.signal);
+      const token = request.anonymous === true ? null : await unlessAborted(this.tokenProvider, attempt.signal);
       const response = await this.fetch(url, request, name, token, attempt.signal);
       status = response.status;
       return await this.readReply(response, request, name);
@@ -172,12 +174,12 @@ export class HttpTransport {
     url: URL,
     request: HttpRequest,
     name: RequestName,
-    token: string,
+    token: string | null,
     signal: AbortSignal,
   ): Promise<Response> {
     const headers: Record<string, string> = { Accept: "application/json", "User-Agent": "Docket" };
     if (request.contentType !== null) headers["Content-Type"] = request.contentType;
-    headers["Authorization"] = `Bearer ${checkedToken(token)}`;
+    if (token !== null) headers["Authorization"] = `Bearer ${checkedToken(token)}`;
     const { method, body } = request;
     const connections = request.longPoll ? this.polls : this.requests;
     const { dispatcher } = connections;

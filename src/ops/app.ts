@@ -8,6 +8,7 @@ import { Hono, type Context } from "hono";
 import type { Secret } from "../config/secret.ts";
 import { DocketError } from "../errors.ts";
 import type { Logger } from "../logging.ts";
+import type { DoctorReport } from "./doctor/finding.ts";
 import type { HealthReport } from "./readiness.ts";
 import type { ReloadOutcome } from "./reloader.ts";
 
@@ -28,8 +29,12 @@ export function createApp(ports: AppPorts, token: Secret | null): Hono {
 }
 
 /** Whoever can open the socket's file may ask for all of it. */
-export function createControlApp(ports: AppPorts, reload: () => Promise<ReloadOutcome>): Hono {
+export function createControlApp(
+  ports: AppPorts,
+  { reload, doctor }: { reload: () => Promise<ReloadOutcome>; doctor: () => Promise<DoctorReport> },
+): Hono {
   return appWith(ports, null, [
+    { method: "GET", path: "/doctor", answer: async (context) => context.json(await doctor()) },
     {
       method: "POST",
       path: "/reload",

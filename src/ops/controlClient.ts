@@ -16,12 +16,14 @@ interface RawReply {
 
 /** Of the paths that commands ask for: done, not ready, refused. Anything else is a failure, told in one line. */
 const ANSWERS: ReadonlySet<number> = new Set([200, 422, 503]);
-const LARGEST_ANSWER_BYTES = 1024 * 1024;
+/** The doctor's report names each room that it has something to say of. */
+const LARGEST_ANSWER_BYTES = 4 * 1024 * 1024;
 const LONGEST_WAIT_MS = 30_000;
 
 /**
  * @param directory the data directory
  * @param schema of the answer
+ * @param waitMs how long the whole answer may take, in milliseconds
  * @returns null where no bot listens there
  * @throws DataDirectoryRefused the socket belongs to another user
  * @throws ServerUnreachable the bot took the connection and does not answer, or failed at it
@@ -31,22 +33,23 @@ export async function askBot<Answer>(
   method: "GET" | "POST",
   path: string,
   schema: z.ZodType<Answer>,
+  waitMs = LONGEST_WAIT_MS,
 ): Promise<ControlReply<Answer> | null> {
-  const reply = await withSocketPath(directory, SOCKET_FILE, (socketPath) => ask(socketPath, method, path)).catch(
-    (error: unknown) => {
-      const code = error instanceof Error && "code" in error ? error.code : null;
-      if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTDIR" || code === "ENOTSOCK") return null;
-      if (code === "EACCES" || code === "EPERM")
-        throw new DataDirectoryRefused(
-          `The control socket in ${directory} belongs to another user. Run this command as the user that the bot runs as.`,
-          { cause: error },
-        );
-      throw new ServerUnreachable(
-        `The bot on ${directory} does not answer on its control socket. Its log says what it does; if it does nothing, stop it and start it again.`,
-        { doubtful: true, cause: error },
+  const reply = await withSocketPath(directory, SOCKET_FILE, (socketPath) =>
+    ask(socketPath, method, path, waitMs),
+  ).catch((error: unknown) => {
+    const code = error instanceof Error && "code" in error ? error.code : null;
+    if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTDIR" || code === "ENOTSOCK") return null;
+    if (code === "EACCES" || code === "EPERM")
+      throw new DataDirectoryRefused(
+        `The control socket in ${directory} belongs to another user. Run this command as the user that the bot runs as.`,
+        { cause: error },
       );
-    },
-  );
+    throw new ServerUnreachable(
+      `The bot on ${directory} does not answer on its control socket. Its log says what it does; if it does nothing, stop it and start it again.`,
+      { doubtful: true, cause: error },
+    );
+  });
   if (reply === null) return null;
   const { status, body } = reply;
   try {
@@ -64,10 +67,10 @@ export async function askBot<Answer>(
   );
 }
 
-function ask(socketPath: string, method: string, path: string): Promise<RawReply> {
+function ask(socketPath: string, method: string, path: string, waitMs: number): Promise<RawReply> {
   return new Promise((resolve, reject) => {
     const asked = request(
-      { socketPath, method, path, signal: AbortSignal.timeout(LONGEST_WAIT_MS), agent: false },
+      { socketPath, method, path, signal: AbortSignal.timeout(waitMs), agent: false },
       (response) => {
         const chunks: Buffer[] = [];
         let length = 0;

@@ -12,6 +12,7 @@ import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Vitals } from "../vitals.ts";
 import { createApp, createControlApp, type AppPorts } from "./app.ts";
+import { BotDoctor, type Patient } from "./doctor/botDoctor.ts";
 import { ControlSocket } from "./controlSocket.ts";
 import { registerGauges } from "./gauges.ts";
 import { HttpListener } from "./httpListener.ts";
@@ -29,6 +30,8 @@ export interface OperationsPorts {
   /** How many room keys the crypto engine holds; 0 before it runs. */
   readonly roomKeys: () => number;
   readonly reload: () => Promise<ReloadOutcome>;
+  /** For the doctor. */
+  readonly patient: () => Patient;
   readonly version: string;
   readonly onFailure: (error: unknown) => void;
 }
@@ -46,10 +49,12 @@ export function createOperations(ports: OperationsPorts): Service {
     metrics: async () => (await metrics.registry.metrics()) + (await ofProcess.metrics()),
     log,
   };
+  const { version, patient } = ports;
+  const doctor = new BotDoctor({ patient, database, vitals, report, clock, version });
   const { listen, token } = config.operations;
   const control = new ControlSocket({
     directory: database.directory,
-    app: createControlApp(app, ports.reload),
+    app: createControlApp(app, { reload: ports.reload, doctor: () => doctor.examine() }),
     log,
   });
   const services: [string, Service][] = [

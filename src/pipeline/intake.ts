@@ -10,6 +10,7 @@ import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import type { SyncToken, UserId } from "../protocol/ids.ts";
 import type { SyncReceiver } from "../session/syncLoop.ts";
+import type { Vitals } from "../vitals.ts";
 import { readSyncResponse } from "./syncResponse.ts";
 
 /** How often a full inbox is looked at again, in milliseconds. */
@@ -21,6 +22,7 @@ export class Intake implements SyncReceiver {
   private readonly clock: Clock;
   private readonly log: Logger;
   private readonly metrics: Metrics;
+  private readonly vitals: Vitals;
   private readonly ownUser: UserId;
   private readonly limit: number;
 
@@ -30,6 +32,7 @@ export class Intake implements SyncReceiver {
     clock: Clock;
     log: Logger;
     metrics: Metrics;
+    vitals: Vitals;
     ownUser: UserId;
     /** Entries in work above which no further response is asked for. */
     limit: number;
@@ -39,6 +42,7 @@ export class Intake implements SyncReceiver {
     this.clock = ports.clock;
     this.log = ports.log;
     this.metrics = ports.metrics;
+    this.vitals = ports.vitals;
     this.ownUser = ports.ownUser;
     this.limit = ports.limit;
   }
@@ -73,7 +77,9 @@ export class Intake implements SyncReceiver {
     const { gaps } = await this.engine.receive(crypto, ({ newSessions, held }) =>
       this.inbox.accept({ since, nextBatch, receivedAt, heldWrites: held, newSessions, rooms, invites, malformed }),
     );
-    this.metrics.oneTimeKeys.set(crypto.oneTimeKeyCounts["signed_curve25519"] ?? 0);
+    const oneTimeKeys = crypto.oneTimeKeyCounts["signed_curve25519"] ?? 0;
+    this.metrics.oneTimeKeys.set(oneTimeKeys);
+    this.vitals.keysCounted(oneTimeKeys, crypto.unusedFallbackKeyTypes?.includes("signed_curve25519") ?? null);
     for (const event of malformed) {
       this.metrics.malformedEvents.inc();
       this.log.warn({ roomId: event.roomId, problem: event.problem }, "an event that is none was set aside");

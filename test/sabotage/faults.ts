@@ -24,6 +24,9 @@ const rooms = "test/integration/rooms.test.ts";
 const contract = "test/integration/devserver/contract.test.ts";
 const demoElsewhere = "test/integration/demoElsewhere.test.ts";
 const proxies = "test/integration/matrix/proxies.test.ts";
+const doctorAlone = "test/integration/doctorAlone.test.ts";
+const doctorOfBot = "test/integration/doctorOfBot.test.ts";
+const doctorChecks = "test/unit/ops/doctor/checks.test.ts";
 
 export const faults: readonly Fault[] = [
   {
@@ -894,6 +897,160 @@ export const faults: readonly Fault[] = [
     test: {
       file: "test/unit/demo/table.test.ts",
       name: "counts what can't be shown on this homeserver neither as good nor as failed",
+    },
+  },
+  {
+    name: "doctor-wrong-is-well",
+    breaks: "a doctor who finds something wrong says so with the exit code",
+    file: "src/commands/doctor.ts",
+    find: 'report.state === "wrong" ? SOMETHING_IS_WRONG : ExitCode.ok',
+    replace: "report.state === null ? SOMETHING_IS_WRONG : ExitCode.ok",
+    test: {
+      file: doctorAlone,
+      name: "a token that is refused, and a device whose keys are elsewhere, are told with what to do",
+    },
+  },
+  {
+    name: "doctor-warning-is-wrong",
+    breaks: "warnings alone are no failure",
+    file: "src/ops/doctor/finding.ts",
+    find: 'if (findings.some(({ state }) => state === "wrong")) return "wrong";',
+    replace: 'if (findings.some(({ state }) => state === "wrong" || state === "warning")) return "wrong";',
+    test: {
+      file: doctorChecks,
+      name: "one finding that is wrong makes the whole wrong; a warning does not, and what is unknown or off does nothing",
+    },
+  },
+  {
+    name: "skew-ignored",
+    breaks: "a clock that is ahead is told",
+    file: "src/ops/doctor/serverChecks.ts",
+    find: "const skewMs = Math.max(atLeastAhead, atLeastBehind);",
+    replace: "const skewMs = atLeastBehind;",
+    test: {
+      file: doctorOfBot,
+      name: "a clock that is off is told with its direction and its size, and one that is off by less than can be seen is not",
+    },
+  },
+  {
+    name: "skew-of-the-way",
+    breaks: "the way of a request is not taken for a skew of the clocks",
+    file: "src/ops/doctor/serverChecks.ts",
+    find: "const atLeastAhead = sentAt - (date + DATE_STEP_MS);",
+    replace: "const atLeastAhead = receivedAt - date;",
+    test: {
+      file: doctorChecks,
+      name: "a skew of the clocks counts only as far as the whole seconds of a date and the way of the request do not explain it",
+    },
+  },
+  {
+    name: "exempt-not-asked",
+    breaks: "an administrator's token is used to ask whether the bot is exempt",
+    file: "src/ops/doctor/askLimit.ts",
+    find: "if (token === null) return notAsked",
+    replace: "if (token !== undefined) return notAsked",
+    test: {
+      file: doctorOfBot,
+      name: "a rate limit that the bot has met is told, and whether it is exempt is asked with an administrator's token",
+    },
+  },
+  {
+    name: "limits-not-counted",
+    breaks: "a rate limit that was met is remembered",
+    file: "src/vitals.ts",
+    find: "if (isLimit) this.limited =",
+    replace: "if (!isLimit) this.limited =",
+    test: {
+      file: doctorOfBot,
+      name: "a rate limit that the bot has met is told, and whether it is exempt is asked with an administrator's token",
+    },
+  },
+  {
+    name: "doctor-hangs-with-the-server",
+    breaks: "a homeserver that hangs does not make the doctor hang",
+    file: "src/ops/doctor/askServer.ts",
+    find: "const limits = { signal: over.signal, timeoutMs: QUESTION_MS };",
+    replace: "const limits = { signal: over.signal, timeoutMs: 10 * QUESTION_MS };",
+    test: {
+      file: doctorOfBot,
+      name: "a homeserver that hangs or is away is told in a bounded time, and what depends on it is not known",
+    },
+  },
+  {
+    name: "doctor-of-a-hanging-bot",
+    breaks: "a bot that hangs is not taken for one that is not there",
+    file: "src/commands/doctor.ts",
+    find: 'if (error instanceof ServerUnreachable) return { kind: "hanging", problem: error.message };',
+    replace: 'if (error instanceof ServerUnreachable) return { kind: "nobody" };',
+    test: {
+      file: doctorAlone,
+      name: "a bot that hangs is said to hang, and the rest is looked at without it",
+    },
+  },
+  {
+    name: "power-in-the-clear",
+    breaks: "in an encrypted room the level for what carries the answers counts",
+    file: "src/ops/doctor/sendTypes.ts",
+    find: 'return encrypted && types.length > 0 ? ["m.room.encrypted"] : types;',
+    replace: "return types;",
+    test: {
+      file: doctorOfBot,
+      name: "a room in which the bot may not answer is named, with what it needs there",
+    },
+  },
+  {
+    name: "other-keys-are-well",
+    breaks: "keys of the device that are not those of the data directory are told",
+    file: "src/ops/doctor/deviceChecks.ts",
+    find: "if (keys.ed25519 !== identity.value.ed25519 ||",
+    replace: "if (keys.ed25519 === null ||",
+    test: {
+      file: doctorChecks,
+      name: "keys of the device that the homeserver has not, or has others of, are wrong for a bot that runs",
+    },
+  },
+  {
+    name: "signature-taken-on-trust",
+    breaks: "a signature of a device is verified",
+    file: "src/crypto/deviceSignature.ts",
+    find: 'return isSignedBy(device, userId, signingKey) ? "signed" : "broken";',
+    replace: 'return "signed";',
+    test: {
+      file: "test/unit/crypto/deviceSignature.test.ts",
+      name: "a signature of other keys of the device, and a self-signing key that the master key did not sign, are broken",
+    },
+  },
+  {
+    name: "doctor-with-the-token",
+    breaks: "a homeserver is greeted without the token, so that a refused one does not make it look absent",
+    file: "src/matrix/client.ts",
+    find: "anonymous: true,",
+    replace: "anonymous: false,",
+    test: {
+      file: doctorAlone,
+      name: "a token that is refused, and a device whose keys are elsewhere, are told with what to do",
+    },
+  },
+  {
+    name: "doctor-brings-up-to-date",
+    breaks: "the doctor changes nothing in a data directory of an older version",
+    file: "src/ops/doctor/lookAlone.ts",
+    find: 'if (Database.isOlder(directoryPath)) return without({ kind: "older" });',
+    replace: "if (Database.isOlder(directoryPath)) Database.open(directoryPath).close();",
+    test: {
+      file: doctorAlone,
+      name: "the data directory of another device, and one of another version, are told",
+    },
+  },
+  {
+    name: "deaf-bot-is-none",
+    breaks: "a bot without a control socket is not taken for none",
+    file: "src/ops/doctor/lookAlone.ts",
+    find: 'if (held === null) bot = { kind: "deaf" };',
+    replace: 'if (held === null) bot = { kind: "stopped" };',
+    test: {
+      file: doctorAlone,
+      name: "a bot without a control socket is not taken for none",
     },
   },
 ];

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, test } from "node:test";
+import { z } from "zod";
 import * as errors from "../../src/errors.ts";
 import type { Database } from "../../src/journal/database.ts";
 import { Depths } from "../../src/journal/depths.ts";
@@ -10,6 +11,8 @@ import { migrations } from "../../src/journal/migrations/index.ts";
 import { silentLogger } from "../../src/logging.ts";
 import { Metrics } from "../../src/metrics.ts";
 import { createApp } from "../../src/ops/app.ts";
+import { doctorChecks } from "../../src/ops/doctor/checks.ts";
+import { findingStates, REPORT } from "../../src/ops/doctor/finding.ts";
 import { registerGauges } from "../../src/ops/gauges.ts";
 import { checkNames } from "../../src/ops/healthChecks.ts";
 import { noAnswerReasons } from "../../src/protocol/decision.ts";
@@ -224,8 +227,45 @@ describe("docs/operations.md", () => {
   });
 });
 
+describe("docs/operations.md on the doctor", () => {
+  const doctor = section(read("docs/operations.md"), "Doctor");
+  const tables = doctor.split("\n\n").filter((part) => part.startsWith("|"));
+  const cells = (table: string): string[] => rows(table).map(([first = ""]) => first);
+
+  test("lists the findings in the order of the checks, and their states", () => {
+    const [states = "", findings = ""] = tables;
+    same(cells(states), findingStates);
+    assert.deepEqual(
+      cells(findings),
+      doctorChecks.map(({ name }) => name),
+    );
+  });
+
+  test("describes every property of the report", () => {
+    const told = [...(tables[2] ?? "").matchAll(/`(\w+)`/g)].map(([, name]) => name);
+    const schema = JSON.stringify(z.toJSONSchema(REPORT));
+    const names = [...schema.matchAll(/"required":\[([^\]]*)\]/g)].flatMap(([, list = ""]) => list.match(/\w+/g) ?? []);
+    assert.ok(names.length > 10);
+    assert.deepEqual(
+      names.filter((name) => !told.includes(name)),
+      [],
+    );
+  });
+});
+
 describe("README.md", () => {
   const readme = read("README.md");
+
+  test("shows findings that the doctor still has", () => {
+    const page = /^1 thing is wrong[^]*?^```/m.exec(readme)?.[0] ?? "";
+    const shown = [...page.matchAll(/^ {2}(\w+) {2}/gm)].map(([, name]) => name ?? "");
+    assert.ok(shown.length > 5);
+    const names = new Set(doctorChecks.map(({ name }) => name));
+    assert.deepEqual(
+      shown.filter((name) => !names.has(name)),
+      [],
+    );
+  });
 
   test("names the tests of each of the eight promises", () => {
     const promises = section(readme, "What is promised")

@@ -1,0 +1,60 @@
+/** Looks at the data directory with the doctor's own eyes: is it there, who may read what is in it. */
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { DirectoryFacts, FileFact } from "./facts.ts";
+
+const DATABASE_FILE = "docket.db";
+/** Files of the directory itself; what a deeper folder holds is behind its mode. */
+const MOST_FILES = 1_000;
+
+/** @returns null where there is a database that may be opened */
+export function whyNoDatabase(directory: string): Extract<DirectoryFacts, { kind: "absent" | "denied" }> | null {
+  for (const path of [directory, join(directory, DATABASE_FILE)]) {
+    try {
+      statSync(path);
+    } catch (error) {
+      return isDenied(error) ? { kind: "denied" } : { kind: "absent" };
+    }
+  }
+  return null;
+}
+
+/** @param configFile the configuration file; null where it is somebody else's to look at */
+export function lookAtFiles(directory: string | null, configFile: string | null): readonly FileFact[] {
+  const found: FileFact[] = [];
+  const owner = directory === null ? null : ownerOf(directory);
+  const look = (path: string, kind: FileFact["kind"]): void => {
+    try {
+      const { mode, uid } = statSync(path);
+      found.push({ path, kind, mode: mode & 0o777, sameOwner: owner === null || uid === owner });
+    } catch {
+      // It went away, or may not be looked at: then others can't read it either.
+    }
+  };
+  if (configFile !== null) look(configFile, "configuration");
+  if (directory === null || owner === null) return found;
+  look(directory, "data directory");
+  for (const name of namesIn(directory).slice(0, MOST_FILES)) look(join(directory, name), "data");
+  return found;
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).toSorted();
+  } catch {
+    return [];
+  }
+}
+
+function ownerOf(path: string): number | null {
+  try {
+    return statSync(path).uid;
+  } catch {
+    return null;
+  }
+}
+
+function isDenied(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : null;
+  return code === "EACCES" || code === "EPERM";
+}
