@@ -351,11 +351,11 @@ export const faults: readonly Fault[] = [
   {
     name: "deep-message-stops-the-sync",
     breaks: "no to-device message, however deep, can stop the sync",
-    file: "src/pipeline/syncResponse.ts",
+    file: "src/session/syncResponse.ts",
     find: "isTooDeep(message) ? tooDeepProblem : ",
     replace: "",
     test: {
-      file: "test/unit/pipeline/syncResponse.test.ts",
+      file: "test/unit/session/syncResponse.test.ts",
       name: "a to-device message that is none, or too deep to be written down, is set aside, and its neighbours are kept",
     },
   },
