@@ -83,19 +83,24 @@ export type Outcome = "success" | "error" | "too_few";
 
 export class Tally {
   private readonly request: SentRequest;
-  private sentAt: EpochMs;
+  private began: EpochMs;
   private readonly statuses = new Map<string, "success" | "error">();
   private readonly counted: Answer[] = [];
   private readonly receivers = new Map<UserId, number>();
 
   constructor(request: SentRequest) {
     this.request = request;
-    this.sentAt = request.sentAt;
+    this.began = request.sentAt;
+  }
+
+  /** When the lifetime began, by the local clock. */
+  get sentAt(): EpochMs {
+    return this.began;
   }
 
   /** When the lifetime ends, by the local clock. */
   get endsAt(): EpochMs {
-    return this.sentAt + this.request.lifetimeMs;
+    return this.began + this.request.lifetimeMs;
   }
 
   get answers(): readonly Answer[] {
@@ -119,13 +124,13 @@ export class Tally {
 
   /** The server's word on how old the event is: the lifetime counts from then. Never from before the first attempt, or the future. */
   beganAt(at: EpochMs, now: EpochMs): void {
-    this.sentAt = Math.min(Math.max(at, this.request.sentAt), now);
+    this.began = Math.min(Math.max(at, this.request.sentAt), now);
   }
 
   /** @returns how long it took, or null where it is not the first receipt of this user, or for another event */
   received(eventId: EventId, userId: UserId, at: EpochMs): number | null {
     if (eventId !== this.request.eventId || this.receivers.has(userId)) return null;
-    const ms = at - this.sentAt;
+    const ms = at - this.began;
     this.receivers.set(userId, ms);
     return ms;
   }
@@ -147,7 +152,7 @@ export class Tally {
       code: response?.code ?? null,
       messages: response?.messages ?? [],
       problem: reading.kind === "malformed" ? reading.problem : null,
-      ms: sighting.readAt - this.sentAt,
+      ms: sighting.readAt - this.began,
       understood: this.understoodIn(sighting.content),
     };
     if (dismissed === null && response !== null) {
