@@ -12,10 +12,11 @@ import type { AddCommand, CommandContext, CommandResult } from "./command.ts";
 import { addHealth } from "./health.ts";
 import { addRecord } from "./record.ts";
 import { addReload } from "./reload.ts";
+import { addRequest } from "./request.ts";
 import { addStart } from "./start.ts";
 
 /** In the order of `docket --help`. New subcommands are plugged in here. */
-const commands: readonly AddCommand[] = [addStart, addCheck, addHealth, addReload, addRecord];
+const commands: readonly AddCommand[] = [addStart, addCheck, addHealth, addReload, addRequest, addRecord];
 
 /**
  * Runs one command line.
