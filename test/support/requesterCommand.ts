@@ -85,23 +85,26 @@ export interface Asker {
   askInWords(args: readonly string[]): Asking;
 }
 
-/** @param options.join rooms to be in, as if invited */
+/** @param options.account by default a new one, `@ina` */
 export function asker(
   t: TestContext,
   server: DevServer,
-  options: { name?: string; deviceId?: string; account?: SignedIn; yaml?: string; dataDirectory?: string } = {},
+  options: { account?: SignedIn; dataDirectory?: string } = {},
 ): Asker {
-  const account =
-    options.account ??
-    server.createAccount(options.name ?? "ina", "not a secret", { deviceId: options.deviceId ?? "INASDEVICE" });
+  const account = options.account ?? server.createAccount("ina", "not a secret", { deviceId: "INASDEVICE" });
+  return askerAs(t, server.url, account, options.dataDirectory);
+}
+
+/** On any homeserver. */
+export function askerAs(t: TestContext, homeserver: string, account: SignedIn, dataDirectory?: string): Asker {
   const { userId, accessToken } = account;
   const config = writeConfig({
-    homeserver: server.url,
+    homeserver,
     userId,
     accessToken,
     directory: temporaryDirectory(t),
-    yaml: options.yaml ?? "",
-    ...(options.dataDirectory === undefined ? {} : { dataDirectory: options.dataDirectory }),
+    yaml: "",
+    ...(dataDirectory === undefined ? {} : { dataDirectory }),
   });
   const run = (args: readonly string[], input: string | null): Asking => {
     const asking = new Asking([...args, "--config", config], input);
