@@ -89,13 +89,13 @@ async function request(room: string, options: RequestOptions, context: CommandCo
 }
 
 async function askFor(room: string, options: RequestOptions, context: CommandContext): Promise<CommandResult> {
-  const { stdout, stderr, stopSignal, endNow } = context;
+  const { stdout, stderr } = context;
   if (!isRoomReference(room))
     throw new Misuse(`a room is named by its ID or an alias, such as '!abc:example.org', not ${room}`);
   const config = await loadConfig(options.config, context);
   requireNoBot(config);
   const question = await questionOf(room, options, config, context);
-  const stop = stopSignal();
+  const stop = context.stopSignal();
   const onTerminal = stderr.isTerminal === true && options.json !== true && options.verbose !== true;
   const progress = new Progress(onTerminal ? (text) => stderr.write(text) : null);
   const tell = (fact: Fact): void => {
@@ -113,7 +113,7 @@ async function askFor(room: string, options: RequestOptions, context: CommandCon
       clock: systemClock,
       log: createLogger(options.verbose === true ? "info" : "silent", stderr),
       stop,
-      onFatal: endNow,
+      onFatal: (error) => context.endNow(error),
       tell,
       showWaiting: (state) => progress.show(state),
     });
@@ -159,7 +159,7 @@ function requireNoBot({ file, handlers, invites }: Config): void {
   ]);
 }
 
-async function readContent(file: string, { stdin }: CommandContext): Promise<string> {
+async function readContent(file: string, context: CommandContext): Promise<string> {
   if (file !== "-") {
     try {
       return await readFile(file, "utf8");
@@ -171,7 +171,7 @@ async function readContent(file: string, { stdin }: CommandContext): Promise<str
   }
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of stdin()) {
+  for await (const chunk of context.stdin()) {
     length += chunk.byteLength;
     if (length > LARGEST_CONTENT_BYTES)
       throw new Misuse("the content on standard input is longer than an event may be");

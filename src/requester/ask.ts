@@ -52,7 +52,7 @@ export interface Waiting {
 
 export interface AskPorts {
   readonly database: Database;
-  readonly config: Pick<Config, "file" | "account" | "homeserver">;
+  readonly config: Pick<Config, "file" | "account" | "homeserver" | "network">;
   readonly clock: Clock;
   readonly log: Logger;
   /** Stops waiting: what is there by then counts. */

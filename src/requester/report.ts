@@ -135,8 +135,7 @@ function summaryInWords(summary: Summary): string {
   if (summary.outcome === "refused") return line("not sent", "the homeserver does not take it");
   if (summary.eventId === null) return line("not sent", "stopped before it was");
   const count = `${summary.answers} of ${summary.expected} ${summary.expected === 1 ? "answer" : "answers"}`;
-  const errors =
-    summary.errors === 0 ? "" : `, ${summary.errors} of them ${summary.errors === 1 ? "an error" : "errors"}`;
+  const errors = summary.errors === 0 ? "" : ` (${summary.errors} ${summary.errors === 1 ? "error" : "errors"})`;
   const when = summary.stopped
     ? "when stopped"
     : summary.missing > 0

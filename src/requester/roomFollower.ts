@@ -188,10 +188,11 @@ export class RoomFollower implements SyncReceiver {
       const gap: Gap = { from: update.prevBatch, to: since };
       missed.fetch(gap, (events, at) => this.openAll(events, at));
     }
-    await this.openAll(update?.timeline ?? [], receivedAt);
+    // First: who answers has received it before.
     for (const { roomId: where, event } of contents.ephemeral) {
       if (where === roomId) for (const receipt of readReceipts(event)) listener.received(receipt, receivedAt);
     }
+    await this.openAll(update?.timeline ?? [], receivedAt);
   }
 
   private async openAll(events: readonly RawEvent[], at: EpochMs): Promise<void> {

@@ -5,7 +5,8 @@ import { test } from "node:test";
 import { readMessageIndex } from "../../demo/sender/seenEvent.ts";
 import { Sender } from "../../demo/sender/sender.ts";
 import { startDevServer } from "../../devserver/server.ts";
-import { writeConfig } from "../support/botProcess.ts";
+import type { JsonObject } from "../../src/protocol/json.ts";
+import { BotProcess, writeConfig } from "../support/botProcess.ts";
 import { startConversation } from "../support/conversation.ts";
 import { docket } from "../support/docketCommand.ts";
 import { asker, type Asking } from "../support/requesterCommand.ts";
@@ -13,6 +14,7 @@ import { requestScene as scene, type RequestScene as Scene } from "../support/re
 import { temporaryDirectory } from "../support/temporaryDirectory.ts";
 
 const REPORT = "org.example.report";
+const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const RESPONSE = "m.response.status";
 
 /** Alice answers the next request. */
@@ -25,6 +27,16 @@ async function answer({ alice, roomId }: Scene, asking: Asking): Promise<void> {
 }
 
 const sends = ({ server, who }: Scene) => server.requests({ path: /\/send\//, userId: who.account.userId });
+
+test("an event that has to be sent again has the same transaction ID each time", async (t) => {
+  const here = await scene(t, true);
+  here.server.fault({ path: /\/send\//, times: 2, action: { kind: "dropBefore" } });
+  here.server.fault({ path: /\/send\//, action: { kind: "rateLimited", retryAfterMs: 150 } });
+  const asking = here.who.ask([here.roomId, "--type", REPORT]);
+  await answer(here, asking);
+  assert.equal((await asking.ended).code, 0);
+  assert.deepEqual([sends(here).length, new Set(sends(here).map(({ path }) => path)).size], [4, 1]);
+});
 
 for (const [what, fault] of [
   ["lost", { kind: "dropAfter" }],
@@ -59,7 +71,7 @@ test("when no reply to the event comes at all, it is known from the sync that it
 test("nothing is sent before the device's keys are where others can see them", async (t) => {
   const here = await scene(t, true);
   const failing = { kind: "answer", status: 500, body: { errcode: "M_UNKNOWN", error: "" } } as const;
-  here.server.fault({ path: /\/keys\/upload/, userId: here.who.account.userId, action: failing });
+  here.server.fault({ path: /\/keys\/upload/, userId: here.who.account.userId, times: 3, action: failing });
   const asking = here.who.ask([here.roomId, "--type", REPORT]);
   await answer(here, asking);
   assert.equal((await asking.ended).code, 0);
@@ -123,7 +135,7 @@ test("a room that was once seen encrypted is never sent to in the clear, whateve
   assert(!JSON.stringify(sends(here)).includes("request.status"));
 });
 
-test("a device that came while nobody looked can read the next request", async (t) => {
+test("a device that came while nobody looked can read the next request, also where the homeserver does not say that it came", async (t) => {
   const here = await scene(t, true);
   const { server, alice, who, roomId } = here;
   const first = who.ask([roomId, "--type", REPORT]);
@@ -132,6 +144,11 @@ test("a device that came while nobody looked can read the next request", async (
   const second = await Sender.withToken({ baseUrl: server.url, ...server.signIn(alice.userId, "ALICESPHONE") });
   t.after(() => second.stop());
   await second.start();
+  // As a homeserver answers about another room: the devices of this one are not in it.
+  const headers = { authorization: `Bearer ${who.account.accessToken}` };
+  const synced: unknown = await (await fetch(`${server.url}/_matrix/client/v3/sync`, { headers })).json();
+  const { next_batch } = synced as JsonObject;
+  server.answerNextSync(who.account.userId, JSON.stringify({ next_batch }));
   const asking = who.ask([roomId, "--type", REPORT]);
   const { eventId } = await asking.fact("sent");
   const seen = await second.waitFor(
@@ -172,9 +189,13 @@ test("a data directory that requests come from is no bot's any more", async (t) 
   const asking = here.who.ask([here.roomId, "--type", REPORT]);
   await answer(here, asking);
   await asking.ended;
-  const { code, stderr } = await docket("start", "--config", here.who.config);
-  assert.equal(code, 73);
-  assert.match(stderr, /is used by `docket request`/);
+  const command = [process.execPath, MAIN, "start", "--config", here.who.config];
+  const bot = new BotProcess({ command, env: process.env });
+  t.after(() => bot.kill());
+  const runs = bot.running().then(() => "it runs");
+  runs.catch(() => undefined);
+  assert.deepEqual(await Promise.race([bot.ended(), runs]), { code: 73, signal: null });
+  assert.match(bot.stderr, /is used by `docket request`/);
 });
 
 test("what is wrong on the command line is 64, a server that is not there 69, a refused token 77", async (t) => {

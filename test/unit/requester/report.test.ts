@@ -101,7 +101,7 @@ describe("in words", () => {
     const said = (more: Partial<Summary>): string | null => inWords({ ...summary, ...more });
     assert.equal(
       said({ outcome: "error", answers: 2, errors: 1, expected: 2 }),
-      "error     2 of 2 answers, 1 of them an error after 60 ms",
+      "error     2 of 2 answers (1 error) after 60 ms",
     );
     assert.equal(said({ outcome: "too_few", answers: 0, missing: 1 }), "too few   0 of 1 answer within the lifetime");
     assert.equal(
