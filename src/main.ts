@@ -33,7 +33,7 @@ async function main(): Promise<void> {
       if (!gone) onGone(error);
       gone = true;
     });
-    return { write: (text) => void (gone || stream.write(text)) };
+    return { write: (text) => void (gone || stream.write(text)), isTerminal: stream.isTTY };
   };
   const stderr = sink(process.stderr, () => undefined);
   const stdout = sink(process.stdout, ({ code }) => {
@@ -71,6 +71,7 @@ async function main(): Promise<void> {
   const world: Omit<CommandContext, "stepKinds"> = {
     stdout,
     stderr,
+    stdin: () => process.stdin,
     env: process.env,
     stopSignal,
     onHangUp,

@@ -6,12 +6,16 @@ import type { StepKind } from "../handlers/step.ts";
 export interface TextSink {
   /** Writes text as it is; lines end with `\n`. */
   write(text: string): void;
+  /** Whether a person looks at it as it comes. */
+  readonly isTerminal?: boolean;
 }
 
 /** The outside world of a command: nothing else of the process is touched. */
 export interface CommandContext {
   readonly stdout: TextSink;
   readonly stderr: TextSink;
+  /** Standard input; nothing of it is read before this is called. */
+  stdin(): AsyncIterable<Uint8Array>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stepKinds: readonly StepKind[];
   /**

@@ -13,10 +13,11 @@ import { addDoctor } from "./doctor.ts";
 import { addHealth } from "./health.ts";
 import { addRecord } from "./record.ts";
 import { addReload } from "./reload.ts";
+import { addRequest } from "./request.ts";
 import { addStart } from "./start.ts";
 
 /** In the order of `docket --help`. New subcommands are plugged in here. */
-const commands: readonly AddCommand[] = [addStart, addCheck, addHealth, addDoctor, addReload, addRecord];
+const commands: readonly AddCommand[] = [addStart, addCheck, addHealth, addDoctor, addReload, addRequest, addRecord];
 
 /**
  * Runs one command line.

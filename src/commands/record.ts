@@ -5,6 +5,7 @@ import { loadConfig } from "../config/loadConfig.ts";
 import { ExitCode } from "../errors.ts";
 import { Database } from "../journal/database.ts";
 import type { EventId, RoomId } from "../protocol/ids.ts";
+import { printable, printableJson } from "../protocol/printable.ts";
 import type { RecordEntry } from "../record/record.ts";
 import { RecordStore } from "../record/recordStore.ts";
 import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
@@ -54,7 +55,7 @@ async function show(eventId: string, configFile: string, context: CommandContext
       );
       return NOT_FOUND;
     }
-    context.stdout.write(`${json(entry, 2)}\n`);
+    context.stdout.write(`${printableJson(entry, 2)}\n`);
     return ExitCode.ok;
   });
 }
@@ -65,7 +66,7 @@ async function list(options: ListOptions, context: CommandContext): Promise<Comm
     let left = options.limit ?? Number.POSITIVE_INFINITY;
     for (let after = 0; left > 0;) {
       const page = record.list({ after, roomId, max: Math.min(PAGE, left) });
-      for (const entry of page) context.stdout.write(`${options.json === true ? json(entry) : line(entry)}\n`);
+      for (const entry of page) context.stdout.write(`${options.json === true ? printableJson(entry) : line(entry)}\n`);
       const last = page.at(-1);
       if (last === undefined) break;
       left -= page.length;
@@ -105,19 +106,6 @@ function line(entry: RecordEntry): string {
     original.event_id,
   ];
   return printable(fields.join("  "));
-}
-
-/** JSON that no terminal obeys: what steers one is escaped, and reads back the same. */
-function json(entry: RecordEntry, indent?: number): string {
-  return JSON.stringify(entry, null, indent).replace(
-    /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
-
-/** Identifiers and types come from strangers: control and direction characters must not reach a terminal. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, "\u{fffd}");
 }
 
 function wholeNumber(text: string): number {

@@ -76,6 +76,18 @@ export class RoomStates {
     return rows.map((row) => row.user_id);
   }
 
+  isJoined(roomId: RoomId, userId: UserId): boolean {
+    const row = this.database
+      .prepare("SELECT 1 FROM members WHERE room_id = ? AND user_id = ? AND membership = 'join'")
+      .get(roomId, userId);
+    return row !== undefined;
+  }
+
+  /** What is known of its members is old, and comes anew. Its encryption stays known. Call inside the journal's transaction. */
+  forgetMembers(roomId: RoomId): void {
+    this.database.prepare("DELETE FROM members WHERE room_id = ?").run(roomId);
+  }
+
   /** An event of the room could be decrypted: it is encrypted, whatever its state says. */
   markEncrypted(roomId: RoomId): void {
     this.database.transaction(() => {

@@ -189,6 +189,12 @@ export class DocketClient extends MatrixClient implements Homeserver {
     return Object.keys(joined) as UserId[];
   }
 
+  async roomState(roomId: RoomId, signal: AbortSignal): Promise<readonly JsonValue[]> {
+    const isList = (body: unknown): body is readonly JsonValue[] => Array.isArray(body);
+    const endpoint = endpointPath("/_matrix/client/v3/rooms", roomId, "state");
+    return await this.repeated("GET", endpoint, { signal }, isList, "it is not a list");
+  }
+
   async receipt({ roomId, eventId }: EventRef, type: string, signal: AbortSignal): Promise<void> {
     const endpoint = endpointPath("/_matrix/client/v3/rooms", roomId, "receipt", type, eventId);
     await this.request("POST", endpoint, { body: {}, signal, retry: "none" });
@@ -199,6 +205,16 @@ export class DocketClient extends MatrixClient implements Homeserver {
     endpoint: string,
     options: RequestOptions,
   ): Promise<JsonObject> {
+    return await this.repeated(method, endpoint, options, isJsonObject, "it is not a JSON object");
+  }
+
+  private async repeated<Body>(
+    method: string,
+    endpoint: string,
+    options: RequestOptions,
+    fits: (body: unknown) => body is Body,
+    otherwise: string,
+  ): Promise<Body> {
     const call: Call = {
       transport: this.transport,
       signal: options.signal,
@@ -210,7 +226,7 @@ export class DocketClient extends MatrixClient implements Homeserver {
     for (let attempts = 1; ; attempts += 1) {
       try {
         const body = await this.attempt(method, endpoint, options.query ?? {}, options.body, call);
-        if (!isJsonObject(body)) throw this.unusable(method, endpoint, "it is not a JSON object");
+        if (!fits(body)) throw this.unusable(method, endpoint, otherwise);
         return body;
       } catch (error) {
         const soFar = { attempts, elapsedMs: this.clock.now() - startedAt, random: this.random() };

@@ -67,6 +67,8 @@ export interface Homeserver {
   /** One attempt, likewise. Leaves a room, or declines an invitation to it; `reason` is for the people there. */
   leave(roomId: RoomId, reason: string, signal: AbortSignal): Promise<void>;
   joinedMembers(roomId: RoomId, signal: AbortSignal): Promise<readonly UserId[]>;
+  /** All of a room's state, as the server knows it now; repeated as `standard`. Events are unchecked. */
+  roomState(roomId: RoomId, signal: AbortSignal): Promise<readonly JsonValue[]>;
   /** One attempt: the outbox owns retries. A receipt of this type for one event (client-server API, "Receipts"). */
   receipt(to: EventRef, type: string, signal: AbortSignal): Promise<void>;
   /** Any other endpoint, such as `/_matrix/client/v3/keys/query`: resolves with the parsed JSON body. */

@@ -16,7 +16,7 @@ import type { Decision } from "../protocol/decision.ts";
 import type { EventId } from "../protocol/ids.ts";
 import type { Vitals } from "../vitals.ts";
 import type { Judge } from "./judge.ts";
-import { openEvent, type OpenedEvent } from "./openEvent.ts";
+import { openEvent, type OpenedEvent } from "../crypto/openEvent.ts";
 import type { Recordable, Recorder } from "./recorder.ts";
 
 export interface DecryptorPorts {

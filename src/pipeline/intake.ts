@@ -10,8 +10,8 @@ import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import type { SyncToken, UserId } from "../protocol/ids.ts";
 import type { SyncReceiver } from "../session/syncLoop.ts";
+import { readSyncResponse } from "../session/syncResponse.ts";
 import type { Vitals } from "../vitals.ts";
-import { readSyncResponse } from "./syncResponse.ts";
 
 /** How often a full inbox is looked at again, in milliseconds. */
 const FULL_POLL_MS = 200;

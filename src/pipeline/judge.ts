@@ -16,7 +16,7 @@ import type { JsonObject } from "../protocol/json.ts";
 import { buildResponse, type Message, type ReasonCode } from "../protocol/responses.ts";
 import { owesReceipt, type ReceiptRooms } from "../protocol/receipts.ts";
 import { txnIdFor } from "../protocol/transactionIds.ts";
-import type { OpenedEvent } from "./openEvent.ts";
+import type { OpenedEvent } from "../crypto/openEvent.ts";
 
 export interface Answer {
   readonly dialect: Dialect;

@@ -5,7 +5,7 @@ import type { EventId } from "../protocol/ids.ts";
 import { typeMatcher } from "../protocol/typePatterns.ts";
 import type { NewRecord, RecordReceipt } from "../record/record.ts";
 import type { RecordStore } from "../record/recordStore.ts";
-import type { OpenedEvent } from "./openEvent.ts";
+import type { OpenedEvent } from "../crypto/openEvent.ts";
 
 export interface Recordable {
   readonly entry: InboxEntry;

@@ -16,7 +16,7 @@ import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import { timedOutText, type PendingRequest } from "../protocol/decision.ts";
 import type { Judge } from "./judge.ts";
-import { openEvent, type OpenedEvent } from "./openEvent.ts";
+import { openEvent, type OpenedEvent } from "../crypto/openEvent.ts";
 import type { Recorder } from "./recorder.ts";
 
 export interface WorkerPorts {

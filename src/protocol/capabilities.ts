@@ -48,10 +48,36 @@ interface CapabilityTerms {
 }
 
 /** MSC4301 and its unstable prefix. */
-const capabilityTerms: readonly CapabilityTerms[] = [
+const capabilityTerms: readonly [stable: CapabilityTerms, unstable: CapabilityTerms] = [
   { request: "m.request.event_capability", response: "m.response.event_capability" },
   { request: "de.gematik.msc4301.request.event_capability", response: "de.gematik.msc4301.response.event_capability" },
 ];
+
+/**
+ * The question which of these types somebody understands.
+ * @param spelling `stable`, or `unstable`: the proposal's prefix
+ */
+export function buildCapabilityRequest(
+  types: readonly string[],
+  spelling: "stable" | "unstable",
+): { readonly type: string; readonly content: JsonObject } {
+  const { request } = capabilityTerms[spelling === "stable" ? 0 : 1];
+  return { type: request, content: { [request]: { events: types.map((type) => ({ type })) } } };
+}
+
+/**
+ * Reads which types an answer says are understood, under either name of its block. Entries that ask for a certain content are
+ * passed over: they say nothing about the type as such.
+ * @param content of a status response
+ * @returns null where the answer does not say
+ */
+export function readUnderstoodTypes(content: JsonObject): ReadonlySet<string> | null {
+  const block = capabilityTerms.map(({ response }) => content[response]).find(isJsonObject);
+  if (block === undefined || !Array.isArray(block["events"])) return null;
+  const events = block["events"] as readonly JsonValue[];
+  const understood = events.map(readCapability).filter((capability) => capability?.content.length === 0);
+  return new Set(understood.flatMap((capability) => (capability === null ? [] : [capability.type])));
+}
 
 /** Whether an event type is that of the question, under either of its names. */
 export function isCapabilityRequest(type: string): boolean {

@@ -1,4 +1,6 @@
-/** Delivery receipts (MSC4089): which server takes them, under which name, and which events are owed one. Pure. */
+/** Delivery receipts (MSC4089): which server takes them, under which name, which events are owed one, and how they are read. Pure. */
+import type { EventId, UserId } from "./ids.ts";
+import { isJsonObject, type JsonObject } from "./json.ts";
 
 /** `m.delivery`, and its name while the proposal is not part of the specification. */
 export const receiptTypes = { stable: "m.delivery", unstable: "org.matrix.msc4089.delivery" } as const;
@@ -64,4 +66,26 @@ export function owesReceipt(event: ReceivedEvent, rooms: ReceiptRooms): boolean 
   if (rooms === "all") return true;
   if (room.joinRule === "public") return false;
   return rooms === "private" || room.everEncrypted;
+}
+
+export interface DeliveryReceipt {
+  readonly eventId: EventId;
+  readonly userId: UserId;
+}
+
+/**
+ * Reads an ephemeral event of a room (`m.receipt`, under both names of the receipt). Read receipts are not delivery receipts.
+ * Liberal: what can't be read is passed over.
+ */
+export function readReceipts(ephemeral: JsonObject): readonly DeliveryReceipt[] {
+  const { type, content } = ephemeral;
+  if (type !== "m.receipt" || !isJsonObject(content)) return [];
+  return Object.entries(content).flatMap(([eventId, byType]) => {
+    if (!isJsonObject(byType)) return [];
+    const users = Object.values(receiptTypes).flatMap((name) => {
+      const byUser = Object.hasOwn(byType, name) ? byType[name] : undefined;
+      return isJsonObject(byUser) ? Object.keys(byUser) : [];
+    });
+    return [...new Set(users)].map((userId) => ({ eventId: eventId as EventId, userId: userId as UserId }));
+  });
 }

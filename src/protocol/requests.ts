@@ -79,3 +79,19 @@ function readBlock(dialect: Dialect, name: string, block: JsonValue | undefined)
 export function isProtocolProperty(name: string): boolean {
   return requestBlocks.has(name) || responseBlocks.has(name) || name === "m.relates_to";
 }
+
+/**
+ * The request as it stands in an event's content.
+ * @throws TypeError for a lifetime that is no integer of milliseconds, 0 or more
+ */
+export function buildRequest(dialect: Dialect, { fromDevice, toDevice, lifetimeMs }: StatusRequest): JsonObject {
+  if (lifetimeMs !== null && !(Number.isSafeInteger(lifetimeMs) && lifetimeMs >= 0))
+    throw new TypeError("a lifetime is an integer of milliseconds, 0 or more");
+  return {
+    [dialects[dialect].requestBlock]: {
+      from_device: fromDevice,
+      ...(lifetimeMs === null ? {} : { lifetime: lifetimeMs }),
+      ...(toDevice === null ? {} : { to_device: toDevice }),
+    },
+  };
+}

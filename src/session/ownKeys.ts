@@ -6,6 +6,23 @@ import type { Homeserver } from "../matrix/homeserver.ts";
 import { isJsonObject, type JsonValue } from "../protocol/json.ts";
 
 /**
+ * @returns the device's signing key as the homeserver shows it to everybody; undefined where it shows none
+ * @throws ServerRefused | ServerUnreachable | Cancelled
+ */
+export async function publishedKey(
+  { userId, deviceId }: OwnIdentity,
+  homeserver: Homeserver,
+  signal: AbortSignal,
+): Promise<JsonValue | undefined> {
+  const body = { device_keys: { [userId]: [deviceId] } };
+  const answer = await homeserver.request("POST", "/_matrix/client/v3/keys/query", { body, signal });
+  return ["device_keys", userId, deviceId, "keys", `ed25519:${deviceId}`].reduce<JsonValue | undefined>(
+    (part, key) => (isJsonObject(part) && Object.hasOwn(part, key) ? part[key] : undefined),
+    answer,
+  );
+}
+
+/**
  * A device keeps its keys for life. With others, in an empty data directory say, nobody could send it a room key any more, and it
  * would look as if all were well.
  * @throws DataDirectoryRefused the homeserver has other keys of this device
@@ -15,18 +32,10 @@ export async function requireOwnKeys(
   identity: OwnIdentity,
   ports: { homeserver: Homeserver; directory: string; log: Logger; signal: AbortSignal },
 ): Promise<void> {
-  const { userId, deviceId, ed25519 } = identity;
+  const { deviceId, ed25519 } = identity;
   let known: JsonValue | undefined;
   try {
-    const body = { device_keys: { [userId]: [deviceId] } };
-    const answer = await ports.homeserver.request("POST", "/_matrix/client/v3/keys/query", {
-      body,
-      signal: ports.signal,
-    });
-    known = ["device_keys", userId, deviceId, "keys", `ed25519:${deviceId}`].reduce<JsonValue | undefined>(
-      (part, key) => (isJsonObject(part) && Object.hasOwn(part, key) ? part[key] : undefined),
-      answer,
-    );
+    known = await publishedKey(identity, ports.homeserver, ports.signal);
   } catch (error) {
     if (error instanceof Cancelled || (error instanceof ServerRefused && error.tokenRefused)) throw error;
     if (!(error instanceof DocketError)) throw error;

@@ -32,12 +32,14 @@ export interface SyncLoopPorts {
   readonly vitals: Vitals;
   /** The server offers MSC4222. */
   readonly stateAfter: boolean;
+  /** What is asked for; by default what a bot needs of all its rooms. */
+  readonly filter?: JsonObject;
   /** Told once, of the error that ended the loop. */
   readonly onFailure: (error: unknown) => void;
 }
 
 /** Members are not lazy-loaded: encryption needs all of them. What Docket has no use for is left out. */
-const FILTER: JsonObject = {
+const BOT_FILTER: JsonObject = {
   presence: { not_types: ["*"] },
   account_data: { not_types: ["*"] },
   room: {
@@ -66,13 +68,13 @@ export class SyncLoop extends WorkLoop {
 
   /** One sync. @returns false for a pause: after a failure, or where there was no news and no wait */
   protected async work(): Promise<boolean> {
-    const { homeserver, receiver, stateAfter, clock, log, vitals } = this.ports;
+    const { homeserver, receiver, stateAfter, filter = BOT_FILTER, clock, log, vitals } = this.ports;
     await receiver.ready(this.signal);
     if (this.signal.aborted) return false;
     const since = receiver.position();
     const startedAt = clock.now();
     try {
-      const request = { since, filter: FILTER, timeoutMs: this.timeoutMs, stateAfter };
+      const request = { since, filter, timeoutMs: this.timeoutMs, stateAfter };
       await receiver.receive(await homeserver.sync(request, this.signal), since);
     } catch (error) {
       this.noteFailure(error);

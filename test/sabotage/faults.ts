@@ -27,6 +27,9 @@ const proxies = "test/integration/matrix/proxies.test.ts";
 const doctorAlone = "test/integration/doctorAlone.test.ts";
 const doctorOfBot = "test/integration/doctorOfBot.test.ts";
 const doctorChecks = "test/unit/ops/doctor/checks.test.ts";
+const request = "test/integration/request.test.ts";
+const requestTrust = "test/integration/requestTrust.test.ts";
+const requestTrouble = "test/integration/requestTrouble.test.ts";
 
 export const faults: readonly Fault[] = [
   {
@@ -357,11 +360,11 @@ export const faults: readonly Fault[] = [
   {
     name: "deep-message-stops-the-sync",
     breaks: "no to-device message, however deep, can stop the sync",
-    file: "src/pipeline/syncResponse.ts",
+    file: "src/session/syncResponse.ts",
     find: "isTooDeep(message) ? tooDeepProblem : ",
     replace: "",
     test: {
-      file: "test/unit/pipeline/syncResponse.test.ts",
+      file: "test/unit/session/syncResponse.test.ts",
       name: "a to-device message that is none, or too deep to be written down, is set aside, and its neighbours are kept",
     },
   },
@@ -1051,6 +1054,115 @@ export const faults: readonly Fault[] = [
     test: {
       file: doctorAlone,
       name: "a bot without a control socket is not taken for none",
+    },
+  },
+  {
+    name: "late-answer-counted",
+    breaks: "an answer counts within the lifetime alone",
+    file: "src/requester/tally.ts",
+    find: 'if (sighting.readAt > this.endsAt) return "late";',
+    replace: "",
+    test: { file: requestTrust, name: "an answer that comes after the lifetime is told as late, and does not count" },
+  },
+  {
+    name: "echo-counted",
+    breaks: "the requester's own echo is no answer",
+    file: "src/requester/tally.ts",
+    find: 'if (this.isEcho(sighting, response)) return "echo";',
+    replace: "",
+    test: {
+      file: requestTrust,
+      name: "an echo of this device does not count, an answer of the same account's other device does",
+    },
+  },
+  {
+    name: "clear-answer-counted",
+    breaks: "an answer in the clear to an encrypted request is not trusted",
+    file: "src/requester/tally.ts",
+    find: 'if (request.encrypted && !sighting.encrypted) return "unencrypted";',
+    replace: "",
+    test: {
+      file: requestTrust,
+      name: "an answer in the clear to an encrypted request does not count, whoever seems to have sent it; an encrypted one does",
+    },
+  },
+  {
+    name: "stranger-counted",
+    breaks: "an answer counts of joined members alone",
+    file: "src/requester/tally.ts",
+    find: 'if (!sighting.senderJoined) return "not_joined";',
+    replace: "",
+    test: {
+      file: requestTrust,
+      name: "strangers, other requests, what can't be read, and a device that has answered already do not count; a contradiction is shown",
+    },
+  },
+  {
+    name: "feigned-device-counted",
+    breaks: "one device counts once, whatever it says of itself",
+    file: "src/requester/tally.ts",
+    find: "return JSON.stringify([event.sender, encryptedBy ?? fromDevice]);",
+    replace: "return JSON.stringify([event.sender, fromDevice ?? encryptedBy]);",
+    test: {
+      file: requestTrust,
+      name: "one device counts once, whatever device its encrypted answers say they are from",
+    },
+  },
+  {
+    name: "request-in-the-clear",
+    breaks: "the requester sends nothing in the clear into an encrypted room",
+    file: "src/requester/ask.ts",
+    find: "if (!room.everEncrypted)",
+    replace: "if (room !== null)",
+    test: {
+      file: request,
+      name: "in an encrypted room the first run of an account asks, is answered, and exits 0; nothing of it is readable on the wire",
+    },
+  },
+  {
+    name: "asked-before-keys",
+    breaks: "nobody is asked before they could encrypt the answer",
+    file: "src/requester/ask.ts",
+    find: "if (this.rooms.view(roomId)?.everEncrypted === true) await keysPublished(session, clock, stop);",
+    replace: "",
+    test: { file: requestTrouble, name: "nothing is sent before the device's keys are where others can see them" },
+  },
+  {
+    name: "request-transaction-id-of-each-attempt",
+    breaks: "a request that is sent again stands in the room once",
+    file: "src/requester/delivery.ts",
+    find: "homeserver.send(event, txnId, stop)",
+    replace: "homeserver.send(event, (txnId + failures) as TxnId, stop)",
+    test: { file: requestTrouble, name: "an event that has to be sent again has the same transaction ID each time" },
+  },
+  {
+    name: "missed-answer-not-fetched",
+    breaks: "an answer that the homeserver left out of the timeline is fetched",
+    file: "src/requester/roomFollower.ts",
+    find: "missed.fetch(gap, (events, at) => this.openAll(events, at));",
+    replace: "",
+    test: {
+      file: requestTrouble,
+      name: "an answer in a part of the timeline that the homeserver left out is fetched, also where a page fails first",
+    },
+  },
+  {
+    name: "requesters-directory-shared",
+    breaks: "a requester's data directory is no bot's",
+    file: "src/requester/ask.ts",
+    find: 'role: "requester",',
+    replace: 'role: "bot",',
+    test: { file: requestTrouble, name: "a data directory that requests come from is no bot's any more" },
+  },
+  {
+    name: "stale-devices-kept",
+    breaks: "a device that came while nobody looked is given the key",
+    file: "src/requester/roomFollower.ts",
+    find: "[...new Set([...crypto.changedUsers, ...this.doubted])]",
+    replace: "[...crypto.changedUsers]",
+    test: {
+      file: requestTrouble,
+      name: "a device that came while nobody looked can read the next request, also where the homeserver does not say that it came",
     },
   },
 ];

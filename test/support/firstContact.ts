@@ -6,7 +6,7 @@ import { Invites } from "../../src/journal/invites.ts";
 import { Outbox } from "../../src/journal/outbox.ts";
 import { RoomStates } from "../../src/journal/roomStates.ts";
 import { systemClock } from "../../src/clock.ts";
-import { readSyncResponse } from "../../src/pipeline/syncResponse.ts";
+import { readSyncResponse } from "../../src/session/syncResponse.ts";
 import type { CryptoPeer } from "./cryptoPeer.ts";
 
 /** Counts the moments at which a process may die, and dies at one of them. */

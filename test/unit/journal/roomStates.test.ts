@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readSyncResponse } from "../../../src/pipeline/syncResponse.ts";
+import { readSyncResponse } from "../../../src/session/syncResponse.ts";
 import type { UserId } from "../../../src/protocol/ids.ts";
 import { ALICE, BOT, ROOM, batch, openJournal, stateEvent, update } from "../../support/journal.ts";
 

@@ -1,7 +1,13 @@
 /** Which events are owed a delivery receipt, and which servers take one. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { owesReceipt, receiptSupport, type ReceiptRooms, type ReceivedEvent } from "../../../src/protocol/receipts.ts";
+import {
+  owesReceipt,
+  readReceipts,
+  receiptSupport,
+  type ReceiptRooms,
+  type ReceivedEvent,
+} from "../../../src/protocol/receipts.ts";
 
 const received: ReceivedEvent = {
   own: false,
@@ -55,5 +61,34 @@ describe("a server takes receipts", () => {
 
   it("under the stable name at once, where it speaks a version of the specification that has them", () => {
     assert.equal(receiptSupport(server({}, "v1.18", "v9.9"), new Set(["v9.9"])), "released");
+  });
+});
+
+describe("receipts that are read", () => {
+  const read = (content: unknown, type = "m.receipt"): unknown =>
+    readReceipts({ type, content } as Parameters<typeof readReceipts>[0]).map(({ eventId, userId }) => [
+      eventId,
+      userId,
+    ]);
+
+  it("are those of delivery, under both names, each user once; read receipts are none", () => {
+    const byUser = { "@a:b": { ts: 1 } };
+    const content = {
+      $one: {
+        "m.delivery": byUser,
+        "org.matrix.msc4089.delivery": { ...byUser, "@c:d": {} },
+        "m.read": { "@e:f": {} },
+      },
+      $two: { "m.read": byUser, "m.read.private": byUser },
+    };
+    assert.deepEqual(read(content), [
+      ["$one", "@a:b"],
+      ["$one", "@c:d"],
+    ]);
+    assert.deepEqual(read(content, "m.typing"), []);
+  });
+
+  it("are passed over where they can't be read", () => {
+    for (const content of [null, [], { $a: 1 }, { $a: { "m.delivery": [] } }]) assert.deepEqual(read(content), []);
   });
 });

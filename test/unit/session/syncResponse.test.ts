@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { readSyncResponse } from "../../../src/pipeline/syncResponse.ts";
+import { readSyncResponse } from "../../../src/session/syncResponse.ts";
 import { BOT, ROOM, event } from "../../support/journal.ts";
 
 const timelineOf = (events: unknown) => ({ next_batch: "n", rooms: { join: { [ROOM]: { timeline: { events } } } } });

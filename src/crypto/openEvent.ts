@@ -1,5 +1,5 @@
 /** An event as it came, opened: its clear text and what is known of who wrote it, or why it can't be read. */
-import type { CryptoEngine, SenderTrust, Undecryptable } from "../crypto/cryptoEngine.ts";
+import type { CryptoEngine, SenderTrust, Undecryptable } from "./cryptoEngine.ts";
 import type { RawEvent } from "../protocol/events.ts";
 import type { JsonObject } from "../protocol/json.ts";
 

@@ -14,6 +14,8 @@ export interface SyncContents {
   readonly rooms: readonly RoomUpdate[];
   readonly invites: readonly Invite[];
   readonly malformed: readonly MalformedEvent[];
+  /** Of joined rooms, where the filter lets them through: receipts, say. Unchecked but for being objects. */
+  readonly ephemeral: readonly { readonly roomId: RoomId; readonly event: JsonObject }[];
 }
 
 export type ReadSync =
@@ -47,9 +49,12 @@ function read(response: unknown, ownUser: UserId): SyncContents {
       malformed.push({ roomId: null, raw: keepable(room), problem: `a room in ${key} has an ID that is none` });
       return [];
     });
-  const updates = (["join", "leave"] as const).flatMap((membership) =>
-    roomsIn(membership).map(([roomId, room]) => readRoom(roomId, membership, room, malformed)),
-  );
+  const joined = roomsIn("join");
+  const updates = [
+    ...joined.map(([roomId, room]) => readRoom(roomId, "join", room, malformed)),
+    ...roomsIn("leave").map(([roomId, room]) => readRoom(roomId, "leave", room, malformed)),
+  ];
+  const ephemeral = joined.flatMap(([roomId, room]) => readEphemeral(room).map((event) => ({ roomId, event })));
   const invites = roomsIn("invite").flatMap(([roomId, room]) => readInvite(roomId, room, ownUser, malformed));
   return {
     nextBatch: nextBatch as SyncToken,
@@ -57,6 +62,7 @@ function read(response: unknown, ownUser: UserId): SyncContents {
     rooms: updates,
     invites,
     malformed,
+    ephemeral,
   };
 }
 
@@ -90,6 +96,13 @@ function readRoom(
     limited: timeline["limited"] === true,
     prevBatch: typeof prevBatch === "string" ? prevBatch : null,
   };
+}
+
+/** Nothing depends on it: what can't be read is passed over. */
+function readEphemeral({ ephemeral }: JsonObject): readonly JsonObject[] {
+  const events = isJsonObject(ephemeral) ? ephemeral["events"] : undefined;
+  if (!Array.isArray(events)) return [];
+  return (events as readonly JsonValue[]).filter(isJsonObject).filter((event) => !isTooDeep(event));
 }
 
 /** Who invited us stands in our own member event among the stripped state; without it nobody can be held to the policy. */
