@@ -14,10 +14,14 @@ import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import { describeEndpoint, nameEndpoint, type RequestName } from "./endpoint.ts";
 import { OutwardConnections } from "./outwardConnections.ts";
-import { redirectRefusal, refusal, timedOut, unreachable, unusableReply } from "./refusals.ts";
+import { redirectRefusal, refusal, timedOut, unreachable, unusableReply, withoutToken } from "./refusals.ts";
 
-/** Asked before every request, so that a new token counts from the next request on. */
-export type TokenProvider = () => Promise<string> | string;
+/**
+ * Asked before every request, so that a new token counts from the next request on; null: the request goes without one.
+ * @param refused a token that the homeserver has just refused (401 `M_UNKNOWN_TOKEN`): what is returned then is tried once, unless it
+ * is the same
+ */
+export type TokenProvider = (refused?: string) => Promise<string | null> | string | null;
 
 export interface HttpRequest {
   readonly method: string;
@@ -115,15 +119,27 @@ export class HttpTransport {
 
     const startedAt = this.clock.now();
     let status: number | null = null;
-    try {
-      const token = await unlessAborted(this.tokenProvider, attempt.signal);
+    let isSent = false;
+    const exchange = async (token: string | null): Promise<HttpReply> => {
+      isSent = true;
       const response = await this.fetch(url, request, name, token, attempt.signal);
       status = response.status;
       return await this.readReply(response, request, name);
+    };
+    try {
+      const token = await unlessAborted(this.tokenProvider, attempt.signal);
+      return await exchange(token).catch(async (error: unknown) => {
+        // Refused for its token, the request had no effect: the same one, transaction ID and all, may go again with another.
+        if (token === null || !(error instanceof ServerRefused) || !isExpiry(error)) throw error;
+        isSent = false;
+        const next = await unlessAborted(() => this.tokenProvider(token), attempt.signal);
+        if (next === null || next === token) throw error;
+        return await exchange(next);
+      });
     } catch (error) {
       // A refusal that came before the abort is the better news, even if the rest of its body did not come.
       if (!attempt.signal.aborted || error instanceof ServerRefused) throw error;
-      if (late) throw timedOut(name, request.timeoutMs);
+      if (late) throw isSent ? timedOut(name, request.timeoutMs) : withoutToken(name, request.timeoutMs);
       throw new Cancelled(`${name.label}: cancelled while it was under way`);
     } finally {
       timer.abort();
@@ -172,12 +188,12 @@ export class HttpTransport {
     url: URL,
     request: HttpRequest,
     name: RequestName,
-    token: string,
+    token: string | null,
     signal: AbortSignal,
   ): Promise<Response> {
     const headers: Record<string, string> = { Accept: "application/json", "User-Agent": "Docket" };
     if (request.contentType !== null) headers["Content-Type"] = request.contentType;
-    headers["Authorization"] = `Bearer ${checkedToken(token)}`;
+    if (token !== null) headers["Authorization"] = `Bearer ${checkedToken(token)}`;
     const { method, body } = request;
     const connections = request.longPoll ? this.polls : this.requests;
     const { dispatcher } = connections;
@@ -241,7 +257,11 @@ function parsedJson(bytes: Buffer): unknown {
   }
 }
 
-async function unlessAborted(provider: TokenProvider, signal: AbortSignal): Promise<string> {
+function isExpiry({ status, errcode }: ServerRefused): boolean {
+  return status === 401 && errcode === "M_UNKNOWN_TOKEN";
+}
+
+async function unlessAborted(provider: () => ReturnType<TokenProvider>, signal: AbortSignal): Promise<string | null> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(new Cancelled("cancelled while the access token was fetched"));
   signal.addEventListener("abort", abort, { once: true });
