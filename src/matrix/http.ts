@@ -235,7 +235,7 @@ function statusClass(status: number | null): string {
 }
 
 /** @returns null where the reply is longer than `maxBytes`; the rest of it is not read */
-async function readBytes(response: Response, maxBytes: number): Promise<Buffer | null> {
+export async function readBytes(response: Response, maxBytes: number): Promise<Buffer | null> {
   if (response.body === null) return Buffer.alloc(0);
   const chunks: Uint8Array[] = [];
   let length = 0;

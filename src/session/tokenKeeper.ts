@@ -7,7 +7,7 @@
  * to nothing for want of an answer ends nothing; one that is refused is not repeated.
  */
 import type { Clock, EpochMs } from "../clock.ts";
-import { DocketError, ServerRefused } from "../errors.ts";
+import { DocketError, endsTheBot, StoreFailed } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 
 export interface TokenSet {
@@ -46,7 +46,8 @@ export class TokenKeeper {
   /** Exchanged from here on, while the old one is good. */
   private aheadFrom: EpochMs;
   private exchanging: Promise<string> | null = null;
-  private ended: ServerRefused | null = null;
+  /** Why there will be no more tokens: the sign-in is over, or the disk takes nothing. */
+  private ended: unknown = null;
   private readonly stopping = new AbortController();
 
   constructor(ports: TokenKeeperPorts) {
@@ -65,11 +66,12 @@ export class TokenKeeper {
    */
   readonly provide = (refused?: string): Promise<string> | string => {
     const { accessToken, refreshToken, expiresAt } = this.tokens;
+    if (this.ended instanceof StoreFailed) throw this.ended;
     if (refreshToken === null) return accessToken;
     if (refused !== undefined) return refused === accessToken ? this.exchange() : accessToken;
     const now = this.ports.clock.now();
     if (expiresAt !== null && now >= expiresAt) return this.exchange();
-    if (now >= this.aheadFrom && this.ended === null) this.exchangeAhead();
+    if (this.ended === null && now >= this.aheadFrom) this.exchangeAhead();
     return accessToken;
   };
 
@@ -105,17 +107,18 @@ export class TokenKeeper {
   private async exchangeOnce(): Promise<string> {
     const { clock, log, exchange, save } = this.ports;
     const { refreshToken } = this.tokens;
-    if (this.ended !== null || refreshToken === null) throw this.ended ?? new Error("there is nothing to exchange");
-    let next: TokenSet;
+    if (this.ended !== null) throw this.ended;
+    if (refreshToken === null) throw new TypeError("there is no refresh token");
+    let tokens: TokenSet;
     try {
-      next = await exchange(refreshToken, this.stopping.signal);
+      const next = await exchange(refreshToken, this.stopping.signal);
+      // A server may let the refresh token stay the same (RFC 6749 section 6; client-server API, "POST /refresh").
+      tokens = { ...next, refreshToken: next.refreshToken ?? refreshToken };
+      save(tokens);
     } catch (error) {
-      if (error instanceof ServerRefused && error.tokenRefused) this.ended = error;
+      if (endsTheBot(error)) this.ended = error;
       throw error;
     }
-    // A server may let the refresh token stay the same (RFC 6749 section 6; client-server API, "POST /refresh").
-    const tokens = { ...next, refreshToken: next.refreshToken ?? refreshToken };
-    save(tokens);
     this.tokens = tokens;
     const now = clock.now();
     const expiresAt = tokens.expiresAt ?? Infinity;
