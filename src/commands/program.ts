@@ -10,12 +10,14 @@ import { stepKinds } from "../handlers/stepKinds.ts";
 import { addCheck } from "./check.ts";
 import type { AddCommand, CommandContext, CommandResult } from "./command.ts";
 import { addHealth } from "./health.ts";
+import { addLogin } from "./login.ts";
+import { addLogout } from "./logout.ts";
 import { addRecord } from "./record.ts";
 import { addReload } from "./reload.ts";
 import { addStart } from "./start.ts";
 
 /** In the order of `docket --help`. New subcommands are plugged in here. */
-const commands: readonly AddCommand[] = [addStart, addCheck, addHealth, addReload, addRecord];
+const commands: readonly AddCommand[] = [addLogin, addLogout, addStart, addCheck, addHealth, addReload, addRecord];
 
 /**
  * Runs one command line.

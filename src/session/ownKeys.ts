@@ -3,7 +3,26 @@ import type { OwnIdentity } from "../crypto/cryptoEngine.ts";
 import { Cancelled, DataDirectoryRefused, DocketError, ServerRefused } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
+import type { DeviceId, UserId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonValue } from "../protocol/json.ts";
+
+/**
+ * @returns the Ed25519 key that the homeserver shows to everybody for this device; null: it has none
+ * @throws ServerRefused | ServerUnreachable | Cancelled
+ */
+export async function uploadedKey(
+  homeserver: Pick<Homeserver, "request">,
+  { userId, deviceId }: { userId: UserId; deviceId: DeviceId },
+  signal: AbortSignal,
+): Promise<string | null> {
+  const body = { device_keys: { [userId]: [deviceId] } };
+  const answer = await homeserver.request("POST", "/_matrix/client/v3/keys/query", { body, signal });
+  const known = ["device_keys", userId, deviceId, "keys", `ed25519:${deviceId}`].reduce<JsonValue | undefined>(
+    (part, key) => (isJsonObject(part) && Object.hasOwn(part, key) ? part[key] : undefined),
+    answer,
+  );
+  return typeof known === "string" ? known : null;
+}
 
 /**
  * A device keeps its keys for life. With others, in an empty data directory say, nobody could send it a room key any more, and it
@@ -15,18 +34,10 @@ export async function requireOwnKeys(
   identity: OwnIdentity,
   ports: { homeserver: Homeserver; directory: string; log: Logger; signal: AbortSignal },
 ): Promise<void> {
-  const { userId, deviceId, ed25519 } = identity;
-  let known: JsonValue | undefined;
+  const { deviceId, ed25519 } = identity;
+  let known: string | null;
   try {
-    const body = { device_keys: { [userId]: [deviceId] } };
-    const answer = await ports.homeserver.request("POST", "/_matrix/client/v3/keys/query", {
-      body,
-      signal: ports.signal,
-    });
-    known = ["device_keys", userId, deviceId, "keys", `ed25519:${deviceId}`].reduce<JsonValue | undefined>(
-      (part, key) => (isJsonObject(part) && Object.hasOwn(part, key) ? part[key] : undefined),
-      answer,
-    );
+    known = await uploadedKey(ports.homeserver, identity, ports.signal);
   } catch (error) {
     if (error instanceof Cancelled || (error instanceof ServerRefused && error.tokenRefused)) throw error;
     if (!(error instanceof DocketError)) throw error;
@@ -36,7 +47,7 @@ export async function requireOwnKeys(
     );
     return;
   }
-  if (typeof known !== "string" || known === ed25519) return;
+  if (known === null || known === ed25519) return;
   throw new DataDirectoryRefused(
     `The device ${deviceId} has keys on the homeserver that are not those in ${ports.directory}: they are in another data directory, or lost. ` +
       "Use that directory; or, if it is gone, sign in again, which makes a new device, and give it an empty data.directory.",
