@@ -7,7 +7,7 @@
  * to nothing for want of an answer ends nothing; one that is refused is not repeated.
  */
 import type { Clock, EpochMs } from "../clock.ts";
-import { DocketError, endsTheBot, StoreFailed } from "../errors.ts";
+import { Cancelled, DocketError, endsTheBot, StoreFailed } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 
 export interface TokenSet {
@@ -47,7 +47,7 @@ export class TokenKeeper {
   private aheadFrom: EpochMs;
   private exchanging: Promise<string> | null = null;
   /** Why there will be no more tokens: the sign-in is over, or the disk takes nothing. */
-  private ended: unknown = null;
+  private ended: DocketError | null = null;
   private readonly stopping = new AbortController();
 
   constructor(ports: TokenKeeperPorts) {
@@ -109,6 +109,7 @@ export class TokenKeeper {
     const { refreshToken } = this.tokens;
     if (this.ended !== null) throw this.ended;
     if (refreshToken === null) throw new TypeError("there is no refresh token");
+    if (this.stopping.signal.aborted) throw new Cancelled("the access token was needed after the end");
     let tokens: TokenSet;
     try {
       const next = await exchange(refreshToken, this.stopping.signal);
@@ -116,7 +117,7 @@ export class TokenKeeper {
       tokens = { ...next, refreshToken: next.refreshToken ?? refreshToken };
       save(tokens);
     } catch (error) {
-      if (endsTheBot(error)) this.ended = error;
+      if (error instanceof DocketError && endsTheBot(error)) this.ended = error;
       throw error;
     }
     this.tokens = tokens;

@@ -13,7 +13,7 @@ import type { JsonObject } from "../../protocol/json.ts";
 import type { TokenSet } from "../tokenKeeper.ts";
 import { askServer, OAuthRefusal } from "./oauthAnswers.ts";
 
-export const DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code";
+const DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code";
 
 /** The one endpoint, and its name before v1.15 of the specification (MSC2965). */
 const METADATA_ENDPOINTS = [

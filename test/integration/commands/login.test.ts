@@ -1,91 +1,15 @@
-/** `docket login` and `docket logout` with a password or a token, as operators use them, against the development homeserver. */
+/** `docket login` with a password or a token, as operators use it, against the development homeserver. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it, type TestContext } from "node:test";
-import { Sender } from "../../../demo/sender/sender.ts";
-import { startDevServer, type DevServer } from "../../../devserver/server.ts";
-import { Credentials, type SignedInDevice } from "../../../src/journal/credentials.ts";
-import { Database } from "../../../src/journal/database.ts";
-import { BotProcess, writeConfig, type BotOptions } from "../../support/botProcess.ts";
+import { describe, it } from "node:test";
+import { BotProcess, writeConfig } from "../../support/botProcess.ts";
 import { docket, docketWith } from "../../support/docketCommand.ts";
-import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
-
-const USER = "@docket:localhost";
-const PASSWORD = "pass wörd";
-
-interface Place {
-  readonly server: DevServer;
-  /** Of the configuration. */
-  readonly file: string;
-  readonly dataDirectory: string;
-  readonly botOptions: BotOptions;
-  readonly stored: () => SignedInDevice | null;
-  /** `docket login` with the password at standard input. */
-  readonly login: (...more: string[]) => ReturnType<typeof docket>;
-}
-
-async function place(t: TestContext, { userId = USER, server }: { userId?: string; server?: DevServer } = {}) {
-  const homeserver = server ?? (await startDevServer());
-  if (server === undefined) {
-    t.after(() => homeserver.stop());
-    for (const name of ["docket", "other"]) homeserver.createAccount(name, PASSWORD, { deviceId: "ADMINS" });
-  }
-  const directory = temporaryDirectory(t);
-  const botOptions = { homeserver: homeserver.url, userId, accessToken: null, directory };
-  const file = writeConfig(botOptions);
-  const dataDirectory = join(directory, "data");
-  return {
-    server: homeserver,
-    file,
-    dataDirectory,
-    botOptions,
-    stored: () => {
-      const database = Database.openReadOnly(dataDirectory);
-      try {
-        return new Credentials(database).read();
-      } finally {
-        database.close();
-      }
-    },
-    login: (...more) => docketWith({ stdin: `${PASSWORD}\n` }, "login", "--config", file, "--password-stdin", ...more),
-  } satisfies Place as Place;
-}
-
-/** Starts the bot, has it answer once in an encrypted room, and stops it. */
-async function converse(t: TestContext, { server, botOptions }: Place): Promise<void> {
-  const bot = new BotProcess(botOptions);
-  t.after(() => bot.kill());
-  const { deviceId } = await bot.running();
-  const name = `alice${server.events().length}`;
-  const alice = await Sender.withToken({ baseUrl: server.url, ...server.createAccount(name, "not a secret") });
-  await alice.start();
-  try {
-    const roomId = await alice.createRoom({ encrypted: true, invite: [USER] });
-    await alice.waitForJoin(roomId, USER);
-    await alice.waitForDevice(USER, String(deviceId));
-    const before = server.eventsIn(roomId).length;
-    await alice.send(roomId, "org.example.report", {
-      "m.request.status": { from_device: alice.deviceId, lifetime: 60_000 },
-    });
-    await server.waitFor(
-      () =>
-        server
-          .eventsIn(roomId)
-          .slice(before)
-          .find(({ sender }) => sender === USER),
-      60_000,
-      "the bot's answer",
-    );
-  } finally {
-    await alice.stop();
-  }
-  assert.equal(await bot.stop(), 0, bot.stderr);
-}
+import { converse, loginPlace, PASSWORD, USER } from "../../support/loginPlace.ts";
 
 describe("docket login", () => {
   it("signs in with the password from a pipe, and the bot works with what it stored", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     const { server, file, dataDirectory } = here;
     const outcome = await here.login();
     assert.equal(outcome.code, 0, outcome.stderr);
@@ -107,8 +31,8 @@ describe("docket login", () => {
   });
 
   it("makes a new device each time there is no other, and calls it as asked", async (t) => {
-    const first = await place(t);
-    const second = await place(t, { server: first.server });
+    const first = await loginPlace(t);
+    const second = await loginPlace(t, { server: first.server });
     assert.equal((await first.login()).code, 0);
     assert.equal((await second.login("--device-name", "Archive")).code, 0);
     const [one, two] = [first.stored()?.deviceId ?? "", second.stored()?.deviceId ?? ""];
@@ -117,7 +41,7 @@ describe("docket login", () => {
   });
 
   it("takes the password from a file or the environment too, and refuses two places at once", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     const { file } = here;
     const secret = join(here.dataDirectory, "..", "password");
     writeFileSync(secret, `${PASSWORD}\n`);
@@ -136,7 +60,7 @@ describe("docket login", () => {
   });
 
   it("leaves a device that is signed in as it is, and takes the same one with --again", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     assert.equal((await here.login()).code, 0);
     const first = here.stored();
     const again = await here.login();
@@ -150,7 +74,7 @@ describe("docket login", () => {
   });
 
   it("signs the same device in again when its token is no longer good, and keeps its keys", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     here.server.setSignIn({ refreshTokens: false });
     assert.equal((await here.login()).code, 0);
     await converse(t, here);
@@ -166,7 +90,7 @@ describe("docket login", () => {
   });
 
   it("says that a directory's device was deleted, and does not make another one by its name", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     assert.equal((await here.login()).code, 0);
     await converse(t, here);
     const deviceId = here.stored()?.deviceId ?? "";
@@ -177,11 +101,9 @@ describe("docket login", () => {
   });
 
   it("says that the password is wrong, and stores nothing", async (t) => {
-    const here = await place(t);
-    const outcome = await docketWith(
-      { stdin: "wrong canary" },
-      ...["login", "--config", here.file, "--password-stdin"],
-    );
+    const here = await loginPlace(t);
+    const stdin = "wrong canary";
+    const outcome = await docketWith({ stdin }, "login", "--config", here.file, "--password-stdin");
     assert.equal(outcome.code, 77);
     assert.match(outcome.stderr, /the password is wrong, or there is no such account/);
     assert.ok(!outcome.stderr.includes("canary"));
@@ -190,7 +112,7 @@ describe("docket login", () => {
   });
 
   it("says what a homeserver offers that takes no passwords", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     here.server.setSignIn({ flows: ["m.login.sso", "m.login.token"] });
     const outcome = await here.login();
     assert.equal(outcome.code, 69);
@@ -199,7 +121,7 @@ describe("docket login", () => {
   });
 
   it("refuses another account's directory before it signs in", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     assert.equal((await here.login()).code, 0);
     writeConfig({ ...here.botOptions, userId: "@other:localhost" });
     const before = here.stored();
@@ -211,7 +133,7 @@ describe("docket login", () => {
   });
 
   it("refuses while a bot runs on the directory, and so does logout", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     assert.equal((await here.login()).code, 0);
     const bot = new BotProcess(here.botOptions);
     t.after(() => bot.kill());
@@ -228,7 +150,7 @@ describe("docket login", () => {
   });
 
   it("refuses where the configuration has a token, which would count instead", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     writeConfig({ ...here.botOptions, accessToken: here.server.signIn(USER, "ADMINS").accessToken });
     const outcome = await here.login();
     assert.equal(outcome.code, 78);
@@ -236,7 +158,7 @@ describe("docket login", () => {
   });
 
   it("takes over the device of a token from the environment", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     const { accessToken, deviceId } = here.server.signIn(USER, "elsewhere");
     const login = ["login", "--config", here.file, "--token"];
     const wrong = await docketWith({ env: { DOCKET_TOKEN: "canary" } }, ...login);
@@ -250,14 +172,14 @@ describe("docket login", () => {
   });
 
   it("refuses a token of another account, and one whose device has keys elsewhere, and leaves both signed in", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     const login = (accessToken: string): ReturnType<typeof docket> =>
       docketWith({ env: { DOCKET_TOKEN: accessToken } }, "login", "--config", here.file, "--token");
     const other = here.server.signIn("@other:localhost", "ADMINS");
     const wrongAccount = await login(other.accessToken);
     assert.equal(wrongAccount.code, 78);
     assert.match(wrongAccount.stderr, /@other:localhost, but account.user is @docket:localhost/);
-    const used = await place(t, { server: here.server });
+    const used = await loginPlace(t, { server: here.server });
     assert.equal((await used.login()).code, 0);
     await converse(t, used);
     const elsewhere = await login(used.stored()?.accessToken ?? "");
@@ -269,7 +191,7 @@ describe("docket login", () => {
   });
 
   it("takes the same device after an attempt whose answer was lost", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     const fault = here.server.fault({ method: "POST", path: /\/login$/, times: 5, action: { kind: "dropAfter" } });
     const outcome = await here.login();
     assert.equal(outcome.code, 69);
@@ -281,81 +203,15 @@ describe("docket login", () => {
   });
 
   it("names itself where nobody has signed in", async (t) => {
-    const here = await place(t);
+    const here = await loginPlace(t);
     const bot = new BotProcess(here.botOptions);
     t.after(() => bot.kill());
     assert.equal((await bot.ended()).code, 78);
     assert.match(bot.stderr, /nobody has signed in.*docket login --config/s);
-    const fresh = await place(t, { server: here.server });
+    const fresh = await loginPlace(t, { server: here.server });
     const check = await docket("check", "--online", "--config", fresh.file);
     assert.equal(check.code, 78);
     assert.match(check.stderr, /docket login --config/);
     assert.ok(!existsSync(fresh.dataDirectory), "asking makes no data directory");
-  });
-});
-
-describe("docket logout", () => {
-  it("deletes the device on the homeserver, forgets the tokens, and keeps the record", async (t) => {
-    const here = await place(t);
-    assert.equal((await here.login()).code, 0);
-    await converse(t, here);
-    const deviceId = here.stored()?.deviceId ?? "";
-    const outcome = await docket("logout", "--config", here.file);
-    assert.equal(outcome.code, 0, outcome.stderr);
-    assert.match(outcome.stdout, /Signed out: .*The record stays.*new, empty data\.directory/s);
-    assert.ok(!here.server.devices(USER).has(deviceId));
-    assert.equal(here.stored(), null);
-    const database = readFileSync(join(here.dataDirectory, "docket.db"));
-    assert.ok(database.length > 0);
-    const record = await docket("record", "list", "--config", here.file);
-    assert.match(record.stdout, /org\.example\.report/);
-
-    const again = await docket("logout", "--config", here.file);
-    assert.deepEqual([again.code, /Nobody is signed in/.test(again.stdout)], [0, true]);
-    const login = await here.login();
-    assert.equal(login.code, 73);
-    assert.match(login.stderr, /was signed out.*new, empty data\.directory/s);
-  });
-
-  it("leaves a directory without keys free for another device", async (t) => {
-    const here = await place(t);
-    assert.equal((await here.login()).code, 0);
-    const first = here.stored()?.deviceId ?? "";
-    assert.match((await docket("logout", "--config", here.file)).stdout, /`docket login` makes a new device/);
-    assert.equal((await here.login()).code, 0);
-    assert.notEqual(here.stored()?.deviceId, first);
-    await converse(t, here);
-  });
-
-  it("removes nothing while the homeserver can't be reached, but for --local", async (t) => {
-    const here = await place(t);
-    here.server.setSignIn({ refreshTokens: false });
-    assert.equal((await here.login()).code, 0);
-    const before = here.stored();
-    here.server.fault({ path: /\/logout$/, times: Infinity, action: { kind: "dropBefore" } });
-    const refused = await docket("logout", "--config", here.file);
-    assert.equal(refused.code, 69);
-    assert.match(refused.stderr, /nothing was removed/);
-    assert.deepEqual(here.stored(), before);
-    const local = await docket("logout", "--local", "--config", here.file);
-    assert.equal(local.code, 0);
-    assert.match(local.stdout, /homeserver still has the device/);
-    assert.equal(here.stored(), null);
-    assert.ok(here.server.devices(USER).has(before?.deviceId ?? ""));
-    assert.equal((await here.login()).code, 0);
-    assert.equal(here.stored()?.deviceId, before?.deviceId, "the device is signed in again");
-  });
-
-  it("leaves the configuration's token alone unless it is asked", async (t) => {
-    const here = await place(t);
-    writeConfig({ ...here.botOptions, accessToken: here.server.signIn(USER, "ADMINS").accessToken });
-    mkdirSync(here.dataDirectory);
-    const outcome = await docket("logout", "--config", here.file);
-    assert.equal(outcome.code, 0);
-    assert.match(outcome.stdout, /Nobody is signed in.*--configured-token/s);
-    assert.ok(here.server.devices(USER).has("ADMINS"));
-    const asked = await docket("logout", "--configured-token", "--config", here.file);
-    assert.equal(asked.code, 0, asked.stderr);
-    assert.ok(!here.server.devices(USER).has("ADMINS"));
   });
 });
