@@ -65,6 +65,7 @@ async function login(options: LoginOptions, context: CommandContext): Promise<Co
   try {
     const signIn = new SignIn({
       config,
+      network: config.network,
       database,
       clock: systemClock,
       log: plainLogger(context.stderr),

@@ -49,7 +49,12 @@ async function logout(options: LogoutOptions, context: CommandContext): Promise<
   const database = Database.open(directory);
   try {
     const { signOutConfigured, signOutStored } = await import("../session/signOut.ts");
-    const ports = { clock: systemClock, log: plainLogger(context.stderr), signal: new AbortController().signal };
+    const ports = {
+      network: config.network,
+      clock: systemClock,
+      log: plainLogger(context.stderr),
+      signal: new AbortController().signal,
+    };
     if (options.configuredToken === true && token !== null) {
       const signedOut = await signOutConfigured(database, config, token, ports);
       stdout.write(`${whatRemains(signedOut)}\n`);

@@ -5,13 +5,15 @@
  * Guarantees: rejects with `ServerRefused` (429, redirects), `ServerUnreachable` (5xx, no usable reply) or `Cancelled`; what else the
  * server says is for the library to judge. Neither errors nor log lines have a query, a body or a token in them.
  */
-import { Agent, fetch } from "undici";
+import { fetch } from "undici";
 import type { Clock } from "../clock.ts";
+import type { NetworkSettings } from "../config/network.ts";
 import { Cancelled, ServerRefused, ServerUnreachable } from "../errors.ts";
 import type { Logger } from "../logging.ts";
-import { describeEndpoint } from "./endpoint.ts";
+import { describeEndpoint, type RequestName } from "./endpoint.ts";
 import { readBytes } from "./http.ts";
-import { redirectRefusal, refusal, timedOut, unreachable, unusableReply, type RequestName } from "./refusals.ts";
+import { OutwardConnections } from "./outwardConnections.ts";
+import { redirectRefusal, refusal, timedOut, unreachable, unusableReply } from "./refusals.ts";
 
 export interface WebRequest {
   readonly method: string;
@@ -28,13 +30,14 @@ const WITHOUT_BODY: ReadonlySet<number> = new Set([101, 103, 204, 205, 304]);
 export class WebFetch {
   private readonly clock: Clock;
   private readonly log: Logger;
-  private readonly agent: Agent;
+  private readonly connections: OutwardConnections;
   private readonly closing = new AbortController();
 
-  constructor(ports: { clock: Clock; log: Logger }) {
+  /** @param ports.network proxies and certificate authorities */
+  constructor(ports: { network: NetworkSettings; clock: Clock; log: Logger }) {
     this.clock = ports.clock;
     this.log = ports.log;
-    this.agent = new Agent({ connect: { timeout: 10_000 }, headersTimeout: 0, bodyTimeout: 0 });
+    this.connections = new OutwardConnections(ports.network);
   }
 
   /** One attempt. @throws ServerRefused | ServerUnreachable | Cancelled */
@@ -81,13 +84,13 @@ export class WebFetch {
   /** Idempotent. Requests in flight are cancelled; resolves when every socket is destroyed. */
   async close(): Promise<void> {
     this.closing.abort();
-    await this.agent.destroy();
+    await this.connections.close();
   }
 
   private async exchange(url: URL, request: WebRequest, name: RequestName, signal: AbortSignal): Promise<Response> {
     const headers = { ...request.headers, "User-Agent": "Docket" };
     const body = request.body?.toString() ?? null;
-    const { agent: dispatcher } = this;
+    const { dispatcher } = this.connections;
     const response = await fetch(url, {
       method: request.method,
       headers,
@@ -96,7 +99,7 @@ export class WebFetch {
       redirect: "manual",
       signal,
     }).catch((error: unknown) => {
-      throw unreachable(name, error);
+      throw unreachable(name, error, this.connections.proxyFor(url));
     });
     const { status } = response;
     if (status >= 300 && status < 400) throw redirectRefusal(name, status, response.headers.get("location"));

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
+import type { NetworkSettings } from "../config/network.ts";
 import { ConfigError } from "../errors.ts";
 import { Credentials, type SignedInDevice } from "../journal/credentials.ts";
 import { Database } from "../journal/database.ts";
@@ -13,6 +14,12 @@ import { TokenExchange } from "./tokenExchange.ts";
 import { TokenKeeper } from "./tokenKeeper.ts";
 
 type AccountConfig = Pick<Config, "file" | "account" | "homeserver">;
+
+interface TokenPorts {
+  readonly network: NetworkSettings;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
 
 export interface AccessToken {
   /** Asked before every request. Rejects where the token has expired and no other can be had. */
@@ -25,22 +32,14 @@ export interface AccessToken {
  * For the process that owns the data directory: tokens that expire are exchanged.
  * @throws ConfigError there is no token: nobody has signed in, or for another account or homeserver
  */
-export function accessTokenOf(
-  config: AccountConfig,
-  credentials: Credentials,
-  ports: { clock: Clock; log: Logger },
-): AccessToken {
+export function accessTokenOf(config: AccountConfig, credentials: Credentials, ports: TokenPorts): AccessToken {
   const { token } = config.account;
   if (token !== null) return { provide: () => token.reveal(), stop: () => Promise.resolve() };
   return keepSignedIn(requireSignedIn(config, credentials.read()), credentials, ports);
 }
 
 /** Hands out the tokens of this device, and exchanges them when they expire. */
-export function keepSignedIn(
-  device: SignedInDevice,
-  credentials: Credentials,
-  ports: { clock: Clock; log: Logger },
-): AccessToken {
+export function keepSignedIn(device: SignedInDevice, credentials: Credentials, ports: TokenPorts): AccessToken {
   const exchange = new TokenExchange(device, ports);
   const keeper = new TokenKeeper({
     ...ports,

@@ -63,7 +63,11 @@ export async function openSession(
   const opened: (() => Promise<void> | void)[] = [];
   const stop = (): Promise<void> => closeAll(opened, log);
   try {
-    const accessToken = accessTokenOf(config, new Credentials(database), { clock, log });
+    const accessToken = accessTokenOf(config, new Credentials(database), {
+      network: config.network,
+      clock,
+      log,
+    });
     opened.push(() => accessToken.stop());
     const homeserver = new DocketClient({
       homeserverUrl: config.homeserver,

@@ -8,6 +8,7 @@
 import { randomInt } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
+import type { NetworkSettings } from "../config/network.ts";
 import { ConfigError, DataDirectoryRefused, DocketError, ServerRefused } from "../errors.ts";
 import { Credentials, type SignedInDevice } from "../journal/credentials.ts";
 import type { Database } from "../journal/database.ts";
@@ -25,6 +26,7 @@ import { endSession } from "./signOut.ts";
 
 export interface SignInPorts {
   readonly config: Pick<Config, "file" | "account" | "homeserver">;
+  readonly network: NetworkSettings;
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Logger;

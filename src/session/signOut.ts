@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
+import type { NetworkSettings } from "../config/network.ts";
 import type { Secret } from "../config/secret.ts";
 import { ServerRefused } from "../errors.ts";
 import { Credentials, type SignedInDevice } from "../journal/credentials.ts";
@@ -18,6 +19,7 @@ import { connect } from "./connect.ts";
 import { TokenExchange } from "./tokenExchange.ts";
 
 export interface SignOutPorts {
+  readonly network: NetworkSettings;
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;

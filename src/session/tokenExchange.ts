@@ -1,5 +1,6 @@
 /** Exchanges the refresh token of a signed-in device where it came from: at the homeserver, or at its authorization server. */
 import type { Clock } from "../clock.ts";
+import type { NetworkSettings } from "../config/network.ts";
 import { ServerRefused, ServerUnreachable } from "../errors.ts";
 import type { SignedInDevice } from "../journal/credentials.ts";
 import type { Logger } from "../logging.ts";
@@ -19,7 +20,7 @@ export class TokenExchange {
 
   constructor(
     device: Pick<SignedInDevice, "homeserver" | "authorizationServer">,
-    ports: { clock: Clock; log: Logger },
+    ports: { network: NetworkSettings; clock: Clock; log: Logger },
   ) {
     this.device = device;
     this.clock = ports.clock;

@@ -11,7 +11,7 @@ import { BotProcess } from "../support/botProcess.ts";
 import { docket } from "../support/docketCommand.ts";
 import { converse, loginPlace, USER, type LoginPlace } from "../support/loginPlace.ts";
 
-const PRELOAD = join(import.meta.dirname, "..", "support", "killAtTokenWrite.ts");
+const PRELOAD = join(import.meta.dirname, "tokenWriteChild.ts");
 
 /** Ways to sign in, and what ends the access token that came of it. */
 const signIns: Readonly<Record<string, (place: LoginPlace, t: Parameters<typeof converse>[0]) => Promise<() => void>>> =

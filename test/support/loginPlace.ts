@@ -6,7 +6,7 @@ import { startDevServer, type DevServer } from "../../devserver/server.ts";
 import { Credentials, type SignedInDevice } from "../../src/journal/credentials.ts";
 import { Database } from "../../src/journal/database.ts";
 import { BotProcess, writeConfig, type BotOptions } from "./botProcess.ts";
-import { docketWith, type CommandOutcome } from "./docketCommand.ts";
+import { docketGiven, type CommandOutcome } from "./docketCommand.ts";
 import { temporaryDirectory } from "./temporaryDirectory.ts";
 
 export const USER = "@docket:localhost";
@@ -47,7 +47,7 @@ export async function loginPlace(t: TestContext, given: { server?: DevServer } =
         database.close();
       }
     },
-    login: (...more) => docketWith({ stdin: `${PASSWORD}\n` }, "login", "--config", file, "--password-stdin", ...more),
+    login: (...more) => docketGiven({ stdin: `${PASSWORD}\n` }, "login", "--config", file, "--password-stdin", ...more),
   };
 }
 

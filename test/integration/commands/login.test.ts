@@ -4,7 +4,7 @@ import { existsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { BotProcess, writeConfig } from "../../support/botProcess.ts";
-import { docket, docketWith } from "../../support/docketCommand.ts";
+import { docket, docketGiven } from "../../support/docketCommand.ts";
 import { converse, loginPlace, PASSWORD, USER } from "../../support/loginPlace.ts";
 
 describe("docket login", () => {
@@ -48,10 +48,10 @@ describe("docket login", () => {
     const login = ["login", "--config", file];
     assert.equal((await docket(...login, "--password-file", secret)).code, 0);
     const env = { DOCKET_PASSWORD: PASSWORD };
-    assert.equal((await docketWith({ env }, ...login, "--again")).code, 0);
+    assert.equal((await docketGiven({ env }, ...login, "--again")).code, 0);
     assert.equal((await docket(...login, "--password-file", secret, "--password-stdin")).code, 64);
     assert.equal((await docket(...login, "--again", "--password-file", `${secret}.missing`)).code, 64);
-    assert.equal((await docketWith({ stdin: "" }, ...login, "--again", "--password-stdin")).code, 64);
+    assert.equal((await docketGiven({ stdin: "" }, ...login, "--again", "--password-stdin")).code, 64);
     const none = await docket(...login, "--again");
     assert.equal(none.code, 64);
     assert.match(none.stderr, /--password-stdin/);
@@ -103,7 +103,7 @@ describe("docket login", () => {
   it("says that the password is wrong, and stores nothing", async (t) => {
     const here = await loginPlace(t);
     const stdin = "wrong canary";
-    const outcome = await docketWith({ stdin }, "login", "--config", here.file, "--password-stdin");
+    const outcome = await docketGiven({ stdin }, "login", "--config", here.file, "--password-stdin");
     assert.equal(outcome.code, 77);
     assert.match(outcome.stderr, /the password is wrong, or there is no such account/);
     assert.ok(!outcome.stderr.includes("canary"));
@@ -161,11 +161,11 @@ describe("docket login", () => {
     const here = await loginPlace(t);
     const { accessToken, deviceId } = here.server.signIn(USER, "elsewhere");
     const login = ["login", "--config", here.file, "--token"];
-    const wrong = await docketWith({ env: { DOCKET_TOKEN: "canary" } }, ...login);
+    const wrong = await docketGiven({ env: { DOCKET_TOKEN: "canary" } }, ...login);
     assert.equal(wrong.code, 77);
     assert.ok(!wrong.stderr.includes("canary"));
-    assert.equal((await docketWith({ env: { OTHER: accessToken } }, ...login)).code, 64);
-    const outcome = await docketWith({ env: { OTHER: accessToken } }, ...login, "--token-env", "OTHER");
+    assert.equal((await docketGiven({ env: { OTHER: accessToken } }, ...login)).code, 64);
+    const outcome = await docketGiven({ env: { OTHER: accessToken } }, ...login, "--token-env", "OTHER");
     assert.equal(outcome.code, 0, outcome.stderr);
     assert.deepEqual([here.stored()?.deviceId, here.stored()?.accessToken], [deviceId, accessToken]);
     await converse(t, here);
@@ -174,7 +174,7 @@ describe("docket login", () => {
   it("refuses a token of another account, and one whose device has keys elsewhere, and leaves both signed in", async (t) => {
     const here = await loginPlace(t);
     const login = (accessToken: string): ReturnType<typeof docket> =>
-      docketWith({ env: { DOCKET_TOKEN: accessToken } }, "login", "--config", here.file, "--token");
+      docketGiven({ env: { DOCKET_TOKEN: accessToken } }, "login", "--config", here.file, "--token");
     const other = here.server.signIn("@other:localhost", "ADMINS");
     const wrongAccount = await login(other.accessToken);
     assert.equal(wrongAccount.code, 78);

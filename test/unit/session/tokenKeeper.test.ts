@@ -76,7 +76,8 @@ describe("the keeper of a device's tokens", () => {
   it("makes one exchange for all who wait, and all get what it brought", async () => {
     const { keeper, asked, pass, next } = fixture();
     pass(LIFETIME_MS);
-    const waiting = [keeper.provide(), keeper.provide("access0"), keeper.provide()];
+    const ask = async (refused?: string): Promise<string> => keeper.provide(refused);
+    const waiting = [ask(), ask("access0"), ask()];
     asked[0]?.answer.resolve(next(1));
     assert.deepEqual(await Promise.all(waiting), ["access1", "access1", "access1"]);
     assert.equal(asked.length, 1);
