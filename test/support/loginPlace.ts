@@ -23,15 +23,24 @@ export interface LoginPlace {
   readonly login: (...more: string[]) => Promise<CommandOutcome>;
 }
 
-/** @param given.server with the accounts `docket` and `other`; by default a new one */
-export async function loginPlace(t: TestContext, given: { server?: DevServer } = {}): Promise<LoginPlace> {
+/** @param given.server with the accounts `docket` and `other`; by default a new one. @param given.yaml as for a bot */
+export async function loginPlace(
+  t: TestContext,
+  given: { server?: DevServer; yaml?: string } = {},
+): Promise<LoginPlace> {
   const server = given.server ?? (await startDevServer());
   if (given.server === undefined) {
     t.after(() => server.stop());
     for (const name of ["docket", "other"]) server.createAccount(name, PASSWORD, { deviceId: "ADMINS" });
   }
   const directory = temporaryDirectory(t);
-  const botOptions = { homeserver: server.url, userId: USER, accessToken: null, directory };
+  const botOptions = {
+    homeserver: server.url,
+    userId: USER,
+    accessToken: null,
+    directory,
+    ...(given.yaml === undefined ? {} : { yaml: given.yaml }),
+  };
   const file = writeConfig(botOptions);
   const dataDirectory = join(directory, "data");
   return {
