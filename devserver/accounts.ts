@@ -1,6 +1,7 @@
-/** Users, their devices and access tokens, filters, account data and display names. */
+/** Users, their devices, filters, account data and display names. */
 import { randomBytes } from "node:crypto";
 import type { JsonObject, JsonValue } from "../src/protocol/json.ts";
+import { AccessTokens, type Refreshable, type Session } from "./accessTokens.ts";
 import type { Stream } from "./changes.ts";
 import { MatrixError, forbidden } from "./matrixError.ts";
 
@@ -8,13 +9,6 @@ export interface Device {
   readonly userId: string;
   readonly deviceId: string;
   displayName: string | null;
-}
-
-/** Who makes a request, and with which token. */
-export interface Session {
-  readonly userId: string;
-  readonly deviceId: string;
-  readonly accessToken: string;
 }
 
 export interface Datum {
@@ -32,16 +26,17 @@ export interface Account {
   readonly data: Map<string, Map<string, Datum>>;
 }
 
-type Token = { readonly session: Session; revoked: "no" | "hard" | "soft" };
-
 export class Accounts {
   readonly #accounts = new Map<string, Account>();
-  readonly #tokens = new Map<string, Token>();
   readonly #stream: Stream;
+  readonly tokens: AccessTokens;
   readonly serverName: string;
+  /** What `GET /login` offers; `/login` takes passwords only while `m.login.password` is among them. */
+  loginFlows: readonly string[] = ["m.login.password"];
 
-  constructor(stream: Stream, serverName: string) {
+  constructor(stream: Stream, serverName: string, now: () => number) {
     this.#stream = stream;
+    this.tokens = new AccessTokens(now);
     this.serverName = serverName;
   }
 
@@ -72,18 +67,22 @@ export class Accounts {
     return account;
   }
 
-  /** Signs a device in. A device that exists keeps its keys and gets a further token. */
+  /** Signs a device in. A device that exists keeps its keys and its name, and gets a further token. */
   signIn(account: Account, deviceId?: string, displayName?: string): Session {
+    return this.tokens.issue(account.userId, this.addDevice(account, deviceId, displayName));
+  }
+
+  /** `signIn`, with a refresh token: the access token expires. */
+  signInRefreshable(account: Account, deviceId?: string, displayName?: string): Refreshable {
+    return this.tokens.issueRefreshable(account.userId, this.addDevice(account, deviceId, displayName));
+  }
+
+  /** Does nothing to a device that exists. @returns its ID */
+  addDevice(account: Account, deviceId?: string, displayName?: string): string {
     const id = deviceId ?? randomBytes(5).toString("hex").toUpperCase();
     if (!account.devices.has(id))
       account.devices.set(id, { userId: account.userId, deviceId: id, displayName: displayName ?? null });
-    const session = {
-      userId: account.userId,
-      deviceId: id,
-      accessToken: `syt_${Buffer.from(account.userId).toString("base64url")}_${randomBytes(15).toString("base64url")}`,
-    };
-    this.#tokens.set(session.accessToken, { session, revoked: "no" });
-    return session;
+    return id;
   }
 
   /** @param user a user ID or a localpart. @throws MatrixError 403 `M_FORBIDDEN` */
@@ -94,33 +93,10 @@ export class Accounts {
     return account;
   }
 
-  /** @throws MatrixError 401 `M_MISSING_TOKEN` or `M_UNKNOWN_TOKEN` */
-  authenticate(accessToken: string | null): Session {
-    if (accessToken === null) throw new MatrixError(401, "M_MISSING_TOKEN", "Missing access token");
-    const token = this.#tokens.get(accessToken);
-    if (token?.revoked === "soft")
-      throw new MatrixError(401, "M_UNKNOWN_TOKEN", "Access token has expired", { soft_logout: true });
-    if (token === undefined || token.revoked !== "no")
-      throw new MatrixError(401, "M_UNKNOWN_TOKEN", "Invalid access token passed.", { soft_logout: false });
-    return token.session;
-  }
-
-  /** Whose token it is or was; for the log of requests and for faults. */
-  peek(accessToken: string | null): Session | null {
-    return accessToken === null ? null : (this.#tokens.get(accessToken)?.session ?? null);
-  }
-
-  revoke(accessToken: string, how: "hard" | "soft"): void {
-    const token = this.#tokens.get(accessToken);
-    if (token === undefined) throw new Error("There is no such access token.");
-    token.revoked = how;
-  }
-
   /** Removes the device and every token of it. */
   removeDevice(userId: string, deviceId: string): void {
     this.#accounts.get(userId)?.devices.delete(deviceId);
-    for (const token of this.#tokens.values())
-      if (token.session.userId === userId && token.session.deviceId === deviceId) token.revoked = "hard";
+    this.tokens.revokeDevice(userId, deviceId);
   }
 
   /** @param roomId "" for the user's own account data */

@@ -1,5 +1,6 @@
 /** A running development homeserver in the hands of a test: what can be put in, and what can be seen. */
 import type { JsonObject, JsonValue } from "../src/protocol/json.ts";
+import type { AuthDelegate } from "./accessTokens.ts";
 import type { Changes } from "./changes.ts";
 import { createRoom } from "./createRoom.ts";
 import type { Fault, FaultRule } from "./faults.ts";
@@ -78,7 +79,39 @@ export class DevServer {
 
   /** From now on the token is refused with 401 `M_UNKNOWN_TOKEN`; `soft` says `soft_logout: true`. */
   revokeToken(accessToken: string, how: "hard" | "soft" = "hard"): void {
-    this.#parts.accounts.revoke(accessToken, how);
+    this.#parts.accounts.tokens.revoke(accessToken, how);
+  }
+
+  /** What differs from now on in how people sign in. @param how.tokenLifetimeMs of access tokens that come with a refresh token */
+  setSignIn(how: { flows?: readonly string[]; refreshTokens?: boolean; tokenLifetimeMs?: number }): void {
+    const { accounts } = this.#parts;
+    accounts.loginFlows = how.flows ?? accounts.loginFlows;
+    accounts.tokens.offersRefresh = how.refreshTokens ?? accounts.tokens.offersRefresh;
+    accounts.tokens.lifetimeMs = how.tokenLifetimeMs ?? accounts.tokens.lifetimeMs;
+  }
+
+  /** From now on an authorization server issues tokens too. */
+  delegateAuth(delegate: AuthDelegate | null): void {
+    this.#parts.accounts.tokens.delegate = delegate;
+  }
+
+  /** A device without a token of this server: an authorization server has signed it in. */
+  addDevice(userId: string, deviceId: string, displayName?: string): void {
+    this.#parts.accounts.addDevice(this.#parts.accounts.existing(userId), deviceId, displayName);
+  }
+
+  /** The devices of a user, and what each is called. */
+  devices(userId: string): ReadonlyMap<string, string | null> {
+    const { devices } = this.#parts.accounts.existing(userId);
+    return new Map([...devices.values()].map(({ deviceId, displayName }) => [deviceId, displayName]));
+  }
+
+  /** As `/logout` does it: the device is gone, with its keys, its messages and its tokens. */
+  removeDevice(userId: string, deviceId: string): void {
+    const { accounts, keys, toDevice } = this.#parts;
+    accounts.removeDevice(userId, deviceId);
+    keys.removeDevice(userId, deviceId);
+    toDevice.forget(userId, deviceId);
   }
 
   // --- rooms: done as if over HTTP by that user ------------------------------------------------------------------

@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/json.ts";
-import type { Session } from "./accounts.ts";
+import type { Session } from "./accessTokens.ts";
 import { Changes } from "./changes.ts";
 import type { Meeting } from "./faults.ts";
 import { keepPort, type KeptPort } from "./keptPort.ts";
@@ -105,7 +105,7 @@ export class Listener {
     const url = new URL(request.url ?? "/", this.url);
     const method = request.method ?? "GET";
     const token = tokenIn(request, url);
-    const known = this.#parts.accounts.peek(token);
+    const known = this.#parts.accounts.tokens.peek(token);
     const logged = url.pathname.startsWith("/_devserver/")
       ? null
       : observer.begin(record(method, url, bodyText, known, now()));
@@ -140,7 +140,7 @@ export class Listener {
 
   #call(match: Match, call: Call, token: string | null): ReturnType<typeof match.handler> {
     if (match.kind === "open" || (match.kind === "either" && token === null)) return match.handler(call);
-    return match.handler({ ...call, session: this.#parts.accounts.authenticate(token) });
+    return match.handler({ ...call, session: this.#parts.accounts.tokens.authenticate(token) });
   }
 
   async #fail(passage: Passage, { action, released }: Meeting, effect: () => Promise<Outgoing>): Promise<void> {

@@ -1,6 +1,6 @@
 /** Which handler answers which method and path. Knows nothing of Matrix but the shape of its errors. */
 import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/json.ts";
-import type { Session } from "./accounts.ts";
+import type { Session } from "./accessTokens.ts";
 import { MatrixError, badJson } from "./matrixError.ts";
 
 /** An answer other than 200 with a JSON object. */

@@ -89,7 +89,7 @@ function partsOf(options: DevServerOptions, anything: Changes): ServerParts {
   const serverName = options.serverName ?? "localhost";
   const features = new Features(options.unstableFeatures ?? {});
   const stream = new Stream(anything);
-  const accounts = new Accounts(stream, serverName);
+  const accounts = new Accounts(stream, serverName, now);
   const observer = new Observer(anything);
   const rooms = new Rooms(stream, accounts, observer, now);
   const receipts = new Receipts(stream, now);

@@ -1,5 +1,6 @@
-/** Signing in and out, who am I, versions, capabilities, push rules, filters, account data. */
+/** Signing in and out, new tokens for old ones, who am I, versions, capabilities, push rules, filters, account data. */
 import { isJsonObject, type JsonObject } from "../src/protocol/json.ts";
+import type { Refreshable } from "./accessTokens.ts";
 import { ROOM_VERSIONS } from "./createRoom.ts";
 import { signOut } from "./deviceRoutes.ts";
 import { PROFILE_FIELDS } from "./features.ts";
@@ -19,8 +20,20 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
     versions: VERSIONS,
     unstable_features: features.advertised(),
   }));
-  router.open("GET", `${V3}/login`, () => ({ flows: [{ type: "m.login.password" }] }));
+  router.open("GET", `${V3}/login`, () => ({ flows: accounts.loginFlows.map((type) => ({ type })) }));
   router.open("POST", `${V3}/login`, (call) => login(parts, call));
+  router.open("POST", `${V3}/refresh`, (call) => {
+    const refreshToken = jsonBody(call)["refresh_token"];
+    if (typeof refreshToken !== "string") throw new MatrixError(400, "M_MISSING_PARAM", "refresh_token is needed");
+    return tokensIn(accounts.tokens.exchange(refreshToken));
+  });
+  // The second is its name before v1.15 of the specification (MSC2965).
+  for (const path of ["v1/auth_metadata", "unstable/org.matrix.msc2965/auth_metadata"])
+    router.open("GET", `/_matrix/client/${path}`, () => {
+      const { delegate } = accounts.tokens;
+      if (delegate === null) throw new MatrixError(404, "M_UNRECOGNIZED", "Unrecognized request");
+      return delegate.metadata();
+    });
   router.on("GET", `${V3}/account/whoami`, ({ session }) => ({
     user_id: session.userId,
     is_guest: false,
@@ -40,6 +53,9 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
     global: { override: [], content: [], room: [], sender: [], underride: [] },
   }));
   router.on("POST", `${V3}/logout`, ({ session }) => {
+    // The authorization server revokes its own tokens, and the homeserver has no such endpoint any more.
+    if (accounts.tokens.isDelegated(session.accessToken))
+      throw new MatrixError(404, "M_UNRECOGNIZED", "Unrecognized request");
     signOut(parts, session.userId, session.deviceId);
     return {};
   });
@@ -75,20 +91,29 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
 function login({ accounts }: ServerParts, call: Call): JsonObject {
   const body = jsonBody(call);
   if (typeof body["type"] !== "string") throw unknown(400, "Missing JSON keys.");
-  if (body["type"] !== "m.login.password") throw unknown(400, "Unknown login type");
+  if (body["type"] !== "m.login.password" || !accounts.loginFlows.includes("m.login.password"))
+    throw unknown(400, "Unknown login type");
   const identifier = isJsonObject(body["identifier"]) ? body["identifier"]["user"] : body["user"];
   const { password, device_id: deviceId, initial_device_display_name: name } = body;
   if (typeof identifier !== "string" || typeof password !== "string")
     throw badParam("identifier and password are needed");
-  const session = accounts.signIn(
-    accounts.checkPassword(identifier, password),
+  const account = accounts.checkPassword(identifier, password);
+  const device = [
     typeof deviceId === "string" ? deviceId : undefined,
     typeof name === "string" ? name : undefined,
-  );
+  ] as const;
+  const refreshable = body["refresh_token"] === true && accounts.tokens.offersRefresh;
+  const refreshed = refreshable ? accounts.signInRefreshable(account, ...device) : null;
+  const session = refreshed ?? accounts.signIn(account, ...device);
   return {
     user_id: session.userId,
     access_token: session.accessToken,
     home_server: accounts.serverName,
     device_id: session.deviceId,
+    ...(refreshed === null ? {} : tokensIn(refreshed)),
   };
+}
+
+function tokensIn({ accessToken, refreshToken, expiresInMs }: Refreshable): JsonObject {
+  return { access_token: accessToken, refresh_token: refreshToken, expires_in_ms: expiresInMs };
 }

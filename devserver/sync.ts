@@ -3,7 +3,8 @@
  * nothing but to acknowledge to-device messages, so the same token asks for the same things again.
  */
 import { isJsonObject, type JsonObject } from "../src/protocol/json.ts";
-import type { Accounts, Session } from "./accounts.ts";
+import type { Session } from "./accessTokens.ts";
+import type { Accounts } from "./accounts.ts";
 import type { Stream } from "./changes.ts";
 import { syncFilter, type SyncFilter } from "./eventFilter.ts";
 import { STATE_AFTER, type Features } from "./features.ts";

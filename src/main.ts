@@ -68,10 +68,19 @@ async function main(): Promise<void> {
     if (hangUps > 0) listener();
   };
 
+  const stdin: CommandContext["stdin"] = {
+    isTerminal: process.stdin.isTTY,
+    text: async (maxBytes) => (await import("./commands/standardInput.ts")).readText(process.stdin, maxBytes),
+    hiddenLine: async (prompt) => {
+      const { readHiddenLine } = await import("./commands/standardInput.ts");
+      // Ctrl-C comes as a character while nothing is shown.
+      return await readHiddenLine(process.stdin, stderr, prompt, () => process.exit(130));
+    },
+  };
   const world: Omit<CommandContext, "stepKinds"> = {
     stdout,
     stderr,
-    stdin: () => process.stdin,
+    stdin,
     env: process.env,
     stopSignal,
     onHangUp,

@@ -7,7 +7,7 @@ import { proxyFinder } from "../config/network.ts";
 import { prepareHandlers } from "../config/prepareHandlers.ts";
 import { configJsonSchema } from "../config/schema.ts";
 import { formatDuration, formatSize } from "../config/units.ts";
-import { ConfigError, ExitCode, formatProblem } from "../errors.ts";
+import { ConfigError, ExitCode, formatProblem, ServerRefused } from "../errors.ts";
 import { silentLogger } from "../logging.ts";
 import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
 
@@ -57,7 +57,7 @@ async function check(options: CheckOptions, context: CommandContext): Promise<Co
 
 /** @throws ServerUnreachable | ServerRefused | ConfigError, as a start would, but without its patience */
 async function whoAnswers(config: Config): Promise<string> {
-  const [{ DocketClient }, { connect }, { storedAccessToken }] = await Promise.all([
+  const [{ DocketClient }, { connect }, { readSignedIn, storedAccessToken }] = await Promise.all([
     import("../matrix/client.ts"),
     import("../session/connect.ts"),
     import("../session/accessToken.ts"),
@@ -73,6 +73,11 @@ async function whoAnswers(config: Config): Promise<string> {
     const ports = { homeserver, clock: systemClock, log: silentLogger, signal: new AbortController().signal };
     const { userId, deviceId, versions } = await connect(config, { ...ports, patience: "once" });
     return `The homeserver answers (up to ${versions.versions.at(-1) ?? "no version of the specification"}). The token is for ${userId}, device ${deviceId}.\n`;
+  } catch (error) {
+    // Only the bot may exchange it: two who did would lose the sign-in.
+    const isExpired = error instanceof ServerRefused && error.tokenRefused && config.account.token === null;
+    if (!isExpired || readSignedIn(config).refreshToken === null) throw error;
+    return "The homeserver answers. The stored access token has expired; a start exchanges it for a new one.\n";
   } finally {
     await homeserver.close();
   }

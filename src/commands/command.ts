@@ -10,12 +10,21 @@ export interface TextSink {
   readonly isTerminal?: boolean;
 }
 
+/** Standard input. */
+export interface TextSource {
+  /** A person sits there, and it is no pipe or file. */
+  readonly isTerminal: boolean;
+  /** All of it. @throws RangeError it is longer than `maxBytes` */
+  text(maxBytes: number): Promise<string>;
+  /** A line that a person types at the terminal without its being shown. @param prompt goes to standard error */
+  hiddenLine(prompt: string): Promise<string>;
+}
+
 /** The outside world of a command: nothing else of the process is touched. */
 export interface CommandContext {
   readonly stdout: TextSink;
   readonly stderr: TextSink;
-  /** Standard input; nothing of it is read before this is called. */
-  stdin(): AsyncIterable<Uint8Array>;
+  readonly stdin: TextSource;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stepKinds: readonly StepKind[];
   /**

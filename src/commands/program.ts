@@ -11,13 +11,25 @@ import { addCheck } from "./check.ts";
 import type { AddCommand, CommandContext, CommandResult } from "./command.ts";
 import { addDoctor } from "./doctor.ts";
 import { addHealth } from "./health.ts";
+import { addLogin } from "./login.ts";
+import { addLogout } from "./logout.ts";
 import { addRecord } from "./record.ts";
 import { addReload } from "./reload.ts";
 import { addRequest } from "./request.ts";
 import { addStart } from "./start.ts";
 
 /** In the order of `docket --help`. New subcommands are plugged in here. */
-const commands: readonly AddCommand[] = [addStart, addCheck, addHealth, addDoctor, addReload, addRequest, addRecord];
+const commands: readonly AddCommand[] = [
+  addLogin,
+  addLogout,
+  addStart,
+  addCheck,
+  addHealth,
+  addDoctor,
+  addReload,
+  addRequest,
+  addRecord,
+];
 
 /**
  * Runs one command line.

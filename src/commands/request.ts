@@ -169,15 +169,13 @@ async function readContent(file: string, context: CommandContext): Promise<strin
       throw new Misuse(`the content can't be read from ${file} (${code})`);
     }
   }
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of context.stdin()) {
-    length += chunk.byteLength;
-    if (length > LARGEST_CONTENT_BYTES)
-      throw new Misuse("the content on standard input is longer than an event may be");
-    chunks.push(chunk);
+  try {
+    return await context.stdin.text(LARGEST_CONTENT_BYTES);
+  } catch (error) {
+    if (error instanceof RangeError) throw new Misuse("the content on standard input is longer than an event may be");
+    if (error instanceof TypeError) throw new Misuse("the content on standard input is not UTF-8");
+    throw error;
   }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 function lifetime(text: string): number {

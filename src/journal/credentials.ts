@@ -27,6 +27,9 @@ interface Row {
   readonly authorization_server: string | null;
 }
 
+/** Beginning of a key in `meta`; the user ID follows. */
+const PENDING_DEVICE = "pending_device ";
+
 export class Credentials {
   private readonly database: Database;
 
@@ -52,10 +55,25 @@ export class Credentials {
     };
   }
 
-  /** In place of what was there; on disk when this returns. @throws StoreFailed */
+  /**
+   * The device ID of a sign-in of this account that was begun, and of which nothing more is known: whoever tries again takes the same
+   * one, so that none is left unused on the homeserver.
+   * @param fresh makes one, where none was begun
+   */
+  deviceIdFor(userId: UserId, fresh: () => DeviceId): DeviceId {
+    return this.database.transaction(() => {
+      const key = `${PENDING_DEVICE}${userId}`;
+      this.database.prepare("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING").run(key, fresh());
+      return this.database.prepare<{ value: DeviceId }>("SELECT value FROM meta WHERE key = ?").get(key)
+        ?.value as DeviceId;
+    });
+  }
+
+  /** In place of what was there; on disk when this returns. No sign-in is pending any more. @throws StoreFailed */
   write(device: SignedInDevice): void {
     const { authorizationServer } = device;
-    this.database.transaction(() =>
+    this.database.transaction(() => {
+      this.database.prepare("DELETE FROM meta WHERE key = ?").run(`${PENDING_DEVICE}${device.userId}`);
       this.database
         .prepare(
           `INSERT OR REPLACE INTO credentials
@@ -70,8 +88,8 @@ export class Credentials {
           device.refreshToken,
           device.expiresAt,
           authorizationServer === null ? null : JSON.stringify(authorizationServer),
-        ),
-    );
+        );
+    });
   }
 
   /** @throws StoreFailed */

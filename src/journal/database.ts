@@ -74,13 +74,18 @@ export class Database {
     }
   }
 
+  /** Whether there is a database in the directory, of whatever version. */
+  static exists(directory: string): boolean {
+    return existsSync(join(directory, DATABASE_FILE));
+  }
+
   /**
    * Opens an existing database for reading beside a bot that may be running.
    * @throws DataDirectoryRefused there is none, or it was written by a newer version
    */
   static openReadOnly(directory: string): Database {
     const file = join(directory, DATABASE_FILE);
-    if (!existsSync(file))
+    if (!Database.exists(directory))
       throw new DataDirectoryRefused(
         `${directory} holds no Docket database yet. Start the bot once, or check data.directory.`,
       );

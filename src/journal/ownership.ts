@@ -13,12 +13,43 @@ const USED_BY: Readonly<Record<Role, string>> = {
   requester: "`docket request`",
 };
 
+export interface Owner {
+  readonly userId: UserId;
+  readonly deviceId: DeviceId;
+  readonly role: Role | null;
+  /** The device is gone: nobody can use its keys again. */
+  readonly isSignedOut: boolean;
+}
+
 /** @returns null for a directory that is nobody's yet */
-export function ownerOf(database: Database): { userId: UserId; deviceId: DeviceId; role: Role | null } | null {
+export function ownerOf(database: Database): Owner | null {
   const userId = fact(database, "user_id");
   const deviceId = fact(database, "device_id");
   if (userId === null || deviceId === null) return null;
-  return { userId: userId as UserId, deviceId: deviceId as DeviceId, role: fact(database, "role") as Role | null };
+  return {
+    userId: userId as UserId,
+    deviceId: deviceId as DeviceId,
+    role: fact(database, "role") as Role | null,
+    isSignedOut: fact(database, "signed_out") !== null,
+  };
+}
+
+/** Whether the directory has keys of its device. */
+export function holdsKeys(database: Database): boolean {
+  return database.prepare("SELECT 1 FROM key_store_records LIMIT 1").get() !== undefined;
+}
+
+/**
+ * The device was signed out. A directory with its keys keeps its owner, and can't be signed in again.
+ * @returns whether the directory is nobody's again, because it has no keys
+ */
+export function releaseOwnership(database: Database): boolean {
+  const hasKeys = holdsKeys(database);
+  database.transaction(() => {
+    if (hasKeys) database.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('signed_out', '1')").run();
+    else database.prepare("DELETE FROM meta WHERE key IN ('user_id', 'device_id', 'role')").run();
+  });
+  return !hasKeys;
 }
 
 /**

@@ -14,10 +14,14 @@ import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import { describeEndpoint, nameEndpoint, type RequestName } from "./endpoint.ts";
 import { OutwardConnections } from "./outwardConnections.ts";
-import { redirectRefusal, refusal, timedOut, unreachable, unusableReply } from "./refusals.ts";
+import { redirectRefusal, refusal, timedOut, unreachable, unusableReply, withoutToken } from "./refusals.ts";
 
-/** Asked before every request, so that a new token counts from the next request on. */
-export type TokenProvider = () => Promise<string> | string;
+/**
+ * Asked before every request, so that a new token counts from the next request on; null: the request goes without one.
+ * @param refused a token that the homeserver has just refused (401 `M_UNKNOWN_TOKEN`): what is returned then is tried once, unless it
+ * is the same
+ */
+export type TokenProvider = (refused?: string) => Promise<string | null> | string | null;
 
 export interface HttpRequest {
   readonly method: string;
@@ -117,15 +121,27 @@ export class HttpTransport {
 
     const startedAt = this.clock.now();
     let status: number | null = null;
-    try {
-      const token = request.anonymous === true ? null : await unlessAborted(this.tokenProvider, attempt.signal);
+    let isSent = false;
+    const exchange = async (token: string | null): Promise<HttpReply> => {
+      isSent = true;
       const response = await this.fetch(url, request, name, token, attempt.signal);
       status = response.status;
       return await this.readReply(response, request, name);
+    };
+    try {
+      const token = request.anonymous === true ? null : await unlessAborted(this.tokenProvider, attempt.signal);
+      return await exchange(token).catch(async (error: unknown) => {
+        // Refused for its token, the request had no effect: the same one, transaction ID and all, may go again with another.
+        if (token === null || !(error instanceof ServerRefused) || !isExpiry(error)) throw error;
+        isSent = false;
+        const next = await unlessAborted(() => this.tokenProvider(token), attempt.signal);
+        if (next === null || next === token) throw error;
+        return await exchange(next);
+      });
     } catch (error) {
       // A refusal that came before the abort is the better news, even if the rest of its body did not come.
       if (!attempt.signal.aborted || error instanceof ServerRefused) throw error;
-      if (late) throw timedOut(name, request.timeoutMs);
+      if (late) throw isSent ? timedOut(name, request.timeoutMs) : withoutToken(name, request.timeoutMs);
       throw new Cancelled(`${name.label}: cancelled while it was under way`);
     } finally {
       timer.abort();
@@ -221,7 +237,7 @@ function statusClass(status: number | null): string {
 }
 
 /** @returns null where the reply is longer than `maxBytes`; the rest of it is not read */
-async function readBytes(response: Response, maxBytes: number): Promise<Buffer | null> {
+export async function readBytes(response: Response, maxBytes: number): Promise<Buffer | null> {
   if (response.body === null) return Buffer.alloc(0);
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -243,7 +259,11 @@ function parsedJson(bytes: Buffer): unknown {
   }
 }
 
-async function unlessAborted(provider: TokenProvider, signal: AbortSignal): Promise<string> {
+function isExpiry({ status, errcode }: ServerRefused): boolean {
+  return status === 401 && errcode === "M_UNKNOWN_TOKEN";
+}
+
+async function unlessAborted(provider: () => ReturnType<TokenProvider>, signal: AbortSignal): Promise<string | null> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(new Cancelled("cancelled while the access token was fetched"));
   signal.addEventListener("abort", abort, { once: true });

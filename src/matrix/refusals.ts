@@ -63,6 +63,15 @@ export function timedOut(request: RequestName, timeoutMs: number): ServerUnreach
   );
 }
 
+/** The time of a request was over before there was an access token to send it with. */
+export function withoutToken(request: RequestName, timeoutMs: number): ServerUnreachable {
+  return new ServerUnreachable(
+    `${request.label}: not sent within ${timeoutMs} ms, because the expired access token could not be exchanged for a new one by then. ` +
+      "The lines before say what does not answer",
+    { doubtful: false },
+  );
+}
+
 /**
  * @param error what the HTTP client threw
  * @param proxy what the request went through; null: nothing
@@ -119,7 +128,7 @@ function refusalHint(
   retryAfterMs: number | null,
 ): string {
   if (tokenRefused)
-    return "the access token is missing or no longer valid; sign in again and put the new token into the configuration";
+    return "the access token is missing or no longer valid; sign in again with `docket login`, or put a new token into the configuration";
   if (status === 401)
     return "the account can't be used like this; look at its state on the homeserver (locked, deactivated, new terms)";
   if (status === 403) return "the bot's account may not do this; check its membership and power level in the room";

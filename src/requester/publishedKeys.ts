@@ -1,7 +1,7 @@
 /** Waits until everybody can see this device's keys: who answers before that can't encrypt the answer for it. */
 import type { Clock } from "../clock.ts";
 import { Cancelled, ServerRefused, ServerUnreachable } from "../errors.ts";
-import { publishedKey } from "../session/ownKeys.ts";
+import { uploadedKey } from "../session/ownKeys.ts";
 import type { Session } from "../session/openSession.ts";
 
 const POLL_MS = 250;
@@ -18,9 +18,9 @@ export async function keysPublished(
 ): Promise<void> {
   const endsAt = clock.now() + LONGEST_WAIT_MS;
   for (;;) {
-    const shown = await publishedKey(engine.identity, homeserver, signal).catch((error: unknown) => {
+    const shown = await uploadedKey(homeserver, engine.identity, signal).catch((error: unknown) => {
       // The engine uploads them until it succeeds; a homeserver that fails now and then is asked again.
-      if (error instanceof ServerUnreachable || (error instanceof ServerRefused && error.retryable)) return undefined;
+      if (error instanceof ServerUnreachable || (error instanceof ServerRefused && error.retryable)) return null;
       throw error;
     });
     if (shown === engine.identity.ed25519) return;

@@ -63,10 +63,16 @@ export async function openSession(
   const opened: (() => Promise<void> | void)[] = [];
   const stop = (): Promise<void> => closeAll(opened, log);
   try {
+    const accessToken = accessTokenOf(config, new Credentials(database), {
+      network: config.network,
+      clock,
+      log,
+    });
+    opened.push(() => accessToken.stop());
     const homeserver = new DocketClient({
       homeserverUrl: config.homeserver,
       network: config.network,
-      tokenProvider: accessTokenOf(config, new Credentials(database)),
+      tokenProvider: accessToken.provide,
       clock,
       log,
       ...(metrics === undefined ? {} : { metrics }),

@@ -3,23 +3,25 @@ import type { OwnIdentity } from "../crypto/cryptoEngine.ts";
 import { Cancelled, DataDirectoryRefused, DocketError, ServerRefused } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
+import type { DeviceId, UserId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonValue } from "../protocol/json.ts";
 
 /**
- * @returns the device's signing key as the homeserver shows it to everybody; undefined where it shows none
+ * @returns the Ed25519 key that the homeserver shows to everybody for this device; null: it has none
  * @throws ServerRefused | ServerUnreachable | Cancelled
  */
-export async function publishedKey(
-  { userId, deviceId }: OwnIdentity,
-  homeserver: Homeserver,
+export async function uploadedKey(
+  homeserver: Pick<Homeserver, "request">,
+  { userId, deviceId }: { userId: UserId; deviceId: DeviceId },
   signal: AbortSignal,
-): Promise<JsonValue | undefined> {
+): Promise<string | null> {
   const body = { device_keys: { [userId]: [deviceId] } };
   const answer = await homeserver.request("POST", "/_matrix/client/v3/keys/query", { body, signal });
-  return ["device_keys", userId, deviceId, "keys", `ed25519:${deviceId}`].reduce<JsonValue | undefined>(
+  const known = ["device_keys", userId, deviceId, "keys", `ed25519:${deviceId}`].reduce<JsonValue | undefined>(
     (part, key) => (isJsonObject(part) && Object.hasOwn(part, key) ? part[key] : undefined),
     answer,
   );
+  return typeof known === "string" ? known : null;
 }
 
 /**
@@ -33,9 +35,9 @@ export async function requireOwnKeys(
   ports: { homeserver: Homeserver; directory: string; log: Logger; signal: AbortSignal },
 ): Promise<void> {
   const { deviceId, ed25519 } = identity;
-  let known: JsonValue | undefined;
+  let known: string | null;
   try {
-    known = await publishedKey(identity, ports.homeserver, ports.signal);
+    known = await uploadedKey(ports.homeserver, identity, ports.signal);
   } catch (error) {
     if (error instanceof Cancelled || (error instanceof ServerRefused && error.tokenRefused)) throw error;
     if (!(error instanceof DocketError)) throw error;
@@ -45,7 +47,7 @@ export async function requireOwnKeys(
     );
     return;
   }
-  if (typeof known !== "string" || known === ed25519) return;
+  if (known === null || known === ed25519) return;
   throw new DataDirectoryRefused(
     `The device ${deviceId} has keys on the homeserver that are not those in ${ports.directory}: they are in another data directory, or lost. ` +
       "Use that directory; or, if it is gone, sign in again, which makes a new device, and give it an empty data.directory.",

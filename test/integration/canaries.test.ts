@@ -7,7 +7,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import Sqlite from "better-sqlite3-multiple-ciphers";
+import { startDevServer } from "../../devserver/server.ts";
+import { startAuthServer } from "../support/authServer.ts";
+import { DEFAULT_YAML } from "../support/botProcess.ts";
 import { DemoProcess } from "../support/demoProcess.ts";
+import { docket, docketGiven, type CommandOutcome } from "../support/docketCommand.ts";
+import { loginPlace, openTalk, USER, type LoginPlace } from "../support/loginPlace.ts";
 
 /** Bodies, passwords. With characters that encodings change. */
 const CANARY = "kanarie-Zc7+q/9ö=vogel";
@@ -111,5 +116,58 @@ describe("secrets", () => {
         assert.equal(leaks(text, [{ what: "it", value: CANARY }]).length, 1);
       }
     }
+  });
+
+  it("are in nothing that signing in and new tokens bring about", { timeout: 120_000 }, async (t) => {
+    const server = await startDevServer();
+    t.after(() => server.stop());
+    server.createAccount("docket", CANARY, { deviceId: "ADMINS" });
+    server.createAccount("other", CANARY);
+    const written: string[] = [];
+    const secrets: Secret[] = [{ what: "the password", value: CANARY }];
+    const noteTokens = ({ stored }: LoginPlace): void => {
+      const { accessToken, refreshToken } = stored() ?? { accessToken: "", refreshToken: null };
+      secrets.push({ what: "an access token", value: accessToken });
+      secrets.push({ what: "a refresh token", value: refreshToken ?? "" });
+    };
+    const note = ({ stdout, stderr }: CommandOutcome): void => void written.push(stdout, stderr);
+    const work = async (place: LoginPlace, expire: () => void): Promise<void> => {
+      noteTokens(place);
+      const talk = await openTalk(t, place);
+      await talk.ask();
+      expire();
+      server.cutConnections();
+      await talk.ask();
+      assert.equal(await talk.end(), 0);
+      noteTokens(place);
+      written.push(talk.bot.stderr, ...talk.bot.lines.map((line) => JSON.stringify(line)));
+      assert.ok(
+        talk.bot.lines.some(({ msg }) => msg === "new access token"),
+        "the exchange is spoken of",
+      );
+      note(await docket("check", "--online", "--config", place.file));
+      note(await docket("logout", "--config", place.file));
+    };
+
+    const yaml = `${DEFAULT_YAML}log: debug\n`;
+    const byPassword = await loginPlace(t, { server, yaml });
+    note(await docketGiven({ stdin: `${CANARY}x` }, "login", "--password-stdin", "--config", byPassword.file));
+    note(await docketGiven({ stdin: CANARY }, "login", "--password-stdin", "--config", byPassword.file));
+    await work(byPassword, () => server.revokeToken(byPassword.stored()?.accessToken ?? "", "soft"));
+
+    const auth = await startAuthServer(t, server);
+    const byCode = await loginPlace(t, { server, yaml });
+    const login = docket("login", "--config", byCode.file);
+    auth.grant(await auth.invitation(), USER);
+    note(await login);
+    await work(byCode, () => auth.expireAccessTokens());
+    const deviceCodes = auth.requests.flatMap(({ body }) => body.get("device_code") ?? []);
+    assert.ok(deviceCodes.length > 0);
+    secrets.push({ what: "the device code", value: deviceCodes[0] ?? "" });
+
+    assert.ok(secrets.every(({ value }) => value.length > 10));
+    assert.equal(new Set(secrets.map(({ value }) => value)).size, 1 + 4 + 4 + 1);
+    assert.ok(written.join("").length > 10_000);
+    assert.deepEqual(leaks(written.join("\n"), secrets), []);
   });
 });

@@ -13,7 +13,8 @@ export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string
 export interface BotOptions {
   readonly homeserver: string;
   readonly userId: string;
-  readonly accessToken: string;
+  /** Null: it is signed in by `docket login`. */
+  readonly accessToken: string | null;
   /** Holds the configuration and the data. */
   readonly directory: string;
   /** YAML that is put at the end of the configuration: handlers, limits, ... */
@@ -156,7 +157,8 @@ function launchOf(options: BotOptions): Launch {
 export function writeConfig(options: BotOptions): string {
   const config = join(options.directory, "config.yaml");
   const token = join(options.directory, "token");
-  writeFileSync(token, options.accessToken, { mode: 0o600 });
+  if (options.accessToken !== null) writeFileSync(token, options.accessToken, { mode: 0o600 });
+  const tokenLine = options.accessToken === null ? "" : `  token: "\${file:./token}"\n`;
   const yaml = options.yaml ?? DEFAULT_YAML;
   // Any free port: many bots run side by side.
   const operations = /^operations:/m.test(yaml) ? "" : "operations:\n  listen: 127.0.0.1:0\n";
@@ -164,7 +166,7 @@ export function writeConfig(options: BotOptions): string {
   const network = /^network:/m.test(yaml) ? "" : "network:\n  proxy: false\n";
   writeFileSync(
     config,
-    `homeserver: ${options.homeserver}\naccount:\n  user: "${options.userId}"\n  token: "\${file:./token}"\ndata:\n  directory: ${options.dataDirectory ?? "./data"}\n${operations}${yaml}\n${network}`,
+    `homeserver: ${options.homeserver}\naccount:\n  user: "${options.userId}"\n${tokenLine}data:\n  directory: ${options.dataDirectory ?? "./data"}\n${operations}${yaml}\n${network}`,
   );
   return config;
 }

@@ -88,7 +88,7 @@ test("a command that throws does not throw out of the program", async () => {
   const code = await runProgram(["check", "--json-schema"], {
     stdout: broken,
     stderr: sink,
-    stdin: () => new Blob([]).stream(),
+    stdin: { isTerminal: false, text: async () => "", hiddenLine: async () => "" },
     env: {},
     stopSignal: () => new AbortController().signal,
     onHangUp: () => undefined,

@@ -1,0 +1,61 @@
+/** What comes in at standard input: a text as a whole, or a line that is typed and not shown. */
+import type { Readable } from "node:stream";
+import type { TextSink } from "./command.ts";
+
+/** @throws RangeError it is longer than `maxBytes`; @throws TypeError it is not UTF-8 */
+export async function readText(input: AsyncIterable<Uint8Array | string>, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of input) {
+    const bytes = Buffer.from(chunk);
+    length += bytes.length;
+    if (length > maxBytes) throw new RangeError(`standard input is longer than ${maxBytes} bytes`);
+    chunks.push(bytes);
+  }
+  return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+}
+
+/** A terminal for reading. */
+export type TerminalInput = Readable & { setRawMode(on: boolean): unknown };
+
+const ENTER = new Set(["\r", "\n"]);
+const BACKSPACE = new Set(["\u007f", "\b"]);
+const INTERRUPT = "\u0003";
+const END = "\u0004";
+const CLEAR_LINE = "\u0015";
+
+/**
+ * Reads a line without showing it. Backspace and Ctrl-U correct it; Enter, or Ctrl-D, ends it. The terminal is left as it was, however
+ * this ends.
+ * @param onInterrupt Ctrl-C was typed; the line is not read any further
+ */
+export async function readHiddenLine(
+  input: TerminalInput,
+  output: TextSink,
+  prompt: string,
+  onInterrupt: () => void,
+): Promise<string> {
+  output.write(prompt);
+  input.setRawMode(true);
+  let typed: string[] = [];
+  const { promise, resolve } = Promise.withResolvers<"line" | "interrupt">();
+  const read = (chunk: Buffer | string): void => {
+    for (const character of chunk.toString()) {
+      if (ENTER.has(character) || character === END) return resolve("line");
+      if (character === INTERRUPT) return resolve("interrupt");
+      if (BACKSPACE.has(character)) typed.pop();
+      else if (character === CLEAR_LINE) typed = [];
+      else if (character >= " ") typed.push(character);
+    }
+  };
+  const end = (): void => resolve("line");
+  input.setEncoding("utf8").on("data", read).once("end", end).once("error", end);
+  try {
+    if ((await promise) === "interrupt") onInterrupt();
+    return typed.join("");
+  } finally {
+    input.off("data", read).off("end", end).off("error", end).pause();
+    input.setRawMode(false);
+    output.write("\n");
+  }
+}
