@@ -4,13 +4,14 @@
  * one device: whoever else is in the test goes to the homeserver directly. Keeps a log of what came by.
  */
 import { once } from "node:events";
-import { Agent, createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import { Agent, createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { Changes } from "../../devserver/changes.ts";
 import { Faults, type Fault, type FaultAction, type FaultRule, type Meeting } from "../../devserver/faults.ts";
 import { keepPort, type KeptPort } from "../../devserver/keptPort.ts";
 import type { JsonValue } from "../../src/protocol/json.ts";
+import { forward, insteadOf, isAfter, type Reply } from "./faultReplies.ts";
 import { ToDeviceHold } from "./toDeviceHold.ts";
 
 const HOST = "127.0.0.1";
@@ -28,14 +29,6 @@ export interface SeenRequest {
   outcome: "open" | "answered" | "dropped" | "aborted";
 }
 
-interface Reply {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
-  /** Called when the client has it whole. */
-  readonly delivered?: () => void;
-}
-
 /** One request on its way through. */
 interface Passage {
   readonly request: IncomingMessage;
@@ -48,7 +41,7 @@ interface Passage {
 
 export class FaultProxy {
   readonly #target: string;
-  readonly #agent = new Agent({ keepAlive: true });
+  readonly #to: { readonly target: string; readonly agent: Agent };
   readonly #changes = new Changes();
   readonly #never = new Changes();
   readonly #faults = new Faults(this.#changes);
@@ -63,6 +56,7 @@ export class FaultProxy {
 
   private constructor(target: string) {
     this.#target = target;
+    this.#to = { target, agent: new Agent({ keepAlive: true }) };
   }
 
   /** @param target the homeserver's address, without a slash at the end */
@@ -151,7 +145,7 @@ export class FaultProxy {
     this.#faults.clear();
     this.#server.close();
     this.cutConnections();
-    this.#agent.destroy();
+    this.#to.agent.destroy();
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -200,14 +194,15 @@ export class FaultProxy {
   /** What the homeserver says. */
   async #effect({ request, body, seen, gone }: Passage): Promise<Reply> {
     if (!(seen.method === "GET" && seen.path.endsWith("/sync")))
-      return await this.#forward(request, request.url ?? "/", body, gone);
+      return await forward(this.#to, request, request.url ?? "/", body, gone);
     const url = new URL(request.url ?? "/", this.#target);
     for (;;) {
       const again = new AbortController();
       if (this.#hold.pressing) url.searchParams.set("timeout", "0");
       this.#waitingSyncs.add(again);
       try {
-        const reply = await this.#forward(
+        const reply = await forward(
+          this.#to,
           request,
           url.pathname + url.search,
           body,
@@ -223,27 +218,6 @@ export class FaultProxy {
         this.#waitingSyncs.delete(again);
       }
     }
-  }
-
-  async #forward(from: IncomingMessage, path: string, body: Buffer, signal: AbortSignal): Promise<Reply> {
-    const headers = { ...from.headers };
-    // Hop by hop, or to be made anew; and the sync must be readable here.
-    for (const name of ["host", "connection", "keep-alive", "transfer-encoding", "content-length", "accept-encoding"]) {
-      delete headers[name];
-    }
-    if (body.length > 0) headers["content-length"] = String(body.length);
-    const { hostname, port } = new URL(this.#target);
-    const outgoing = httpRequest({ hostname, port, path, method: from.method, headers, agent: this.#agent, signal });
-    outgoing.end(body);
-    const [incoming] = (await once(outgoing, "response", { signal })) as [IncomingMessage];
-    const kept = Object.entries(incoming.headers).filter(
-      ([name]) => !["connection", "keep-alive", "transfer-encoding", "content-length"].includes(name),
-    );
-    return {
-      status: incoming.statusCode ?? 502,
-      headers: Object.fromEntries(kept.map(([name, value]) => [name, String(value)])),
-      body: await buffer(incoming),
-    };
   }
 
   #write({ response, seen }: Passage, { status, headers, body, delivered }: Reply): void {
@@ -270,24 +244,4 @@ export class FaultProxy {
     Object.assign(seen, { outcome, status, endedAt: Date.now() });
     this.#changes.notify();
   }
-}
-
-/** Whether the request reaches the homeserver first. */
-function isAfter(action: FaultAction): boolean {
-  if (action.kind === "dropAfter" || action.kind === "truncate") return true;
-  if (action.kind === "delay" || action.kind === "hang") return action.after === true;
-  return action.kind === "answer" && action.afterEffect === true;
-}
-
-/** What the client gets instead of the homeserver's answer. */
-function insteadOf(action: FaultAction): Reply | null {
-  const json = { "content-type": "application/json" };
-  if (action.kind === "rateLimited") {
-    const body = { errcode: "M_LIMIT_EXCEEDED", error: "Too Many Requests", retry_after_ms: action.retryAfterMs };
-    const headers = { ...json, "retry-after": String(Math.ceil(action.retryAfterMs / 1000)) };
-    return { status: 429, headers, body: Buffer.from(JSON.stringify(body)) };
-  }
-  if (action.kind !== "answer") return null;
-  const body = typeof action.body === "string" ? action.body : JSON.stringify(action.body ?? {});
-  return { status: action.status, headers: { ...json, ...action.headers }, body: Buffer.from(body) };
 }
