@@ -114,14 +114,14 @@ async function lookAtServer(
 /** Asked for each request, so that what needs no token is asked also where there is none. Exchanges nothing. */
 function tokenOf(config: Config, database: Database | null): TokenProvider {
   let stored: TokenProvider | null = null;
-  return () => {
+  return (refused) => {
     const { token } = config.account;
     if (token !== null) return token.reveal();
     const message = "nobody has signed in yet";
     if (database === null)
       throw new ConfigError([{ file: config.file, line: null, column: null, path: "account", message }]);
     stored ??= storedAccessToken(config);
-    return stored();
+    return stored(refused);
   };
 }
 
