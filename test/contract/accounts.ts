@@ -20,7 +20,7 @@ export function accountsContract(scene: Scene): void {
     ...more,
   });
 
-  test("/versions needs no token, and and takes none that is not good; it tells specification versions and features", async () => {
+  test("/versions needs no token, but takes none that is not good; it tells specification versions and features", async () => {
     const reply = await scene.anyone().call("GET", "/versions");
     const versions = reply["versions"];
     assert.ok(Array.isArray(versions) && versions.includes("v1.11"), JSON.stringify(versions));
