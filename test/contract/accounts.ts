@@ -20,13 +20,19 @@ export function accountsContract(scene: Scene): void {
     ...more,
   });
 
-  test("/versions needs no token, and tells specification versions and unstable features", async () => {
+  test("/versions needs no token, but takes none that is not good; it tells specification versions and features", async () => {
     const reply = await scene.anyone().call("GET", "/versions");
     const versions = reply["versions"];
     assert.ok(Array.isArray(versions) && versions.includes("v1.11"), JSON.stringify(versions));
     assert.equal(at(reply, "unstable_features", "uk.tcpip.msc4133.stable"), true);
     for (const [name, value] of Object.entries(at(reply, "unstable_features") ?? {}))
       assert.equal(typeof value, "boolean", name);
+    assert.deepEqual(await scene.anyone("unknown").verdict("GET", "/versions"), [401, "M_UNKNOWN_TOKEN"]);
+  });
+
+  test("each answer has the server's time of day", async () => {
+    const { headers } = await alice.request("GET", "/v3/account/whoami");
+    assert.ok(Math.abs(Date.parse(headers.get("date") ?? "") - Date.now()) < 60_000, String(headers.get("date")));
   });
 
   test("the capabilities tell room versions and whether profile fields may be set", async () => {
@@ -85,6 +91,8 @@ export function accountsContract(scene: Scene): void {
     assert.deepEqual(ids.toSorted(), [user.deviceId, "named"].toSorted());
     const named = await user.call("GET", "/v3/devices/named");
     assert.equal(named["display_name"], "First name");
+    const parts = ["device_id", "display_name", "last_seen_ip", "last_seen_ts", "user_id"];
+    assert.deepEqual(Object.keys(named).toSorted(), parts);
     await user.call("PUT", "/v3/devices/named", { display_name: "Other name" });
     assert.equal((await user.call("GET", "/v3/devices/named"))["display_name"], "Other name");
     assert.deepEqual(await user.verdict("GET", "/v3/devices/unknown"), [404, "M_NOT_FOUND"]);
@@ -104,6 +112,10 @@ export function accountsContract(scene: Scene): void {
     assert.deepEqual(await user.call("POST", "/v3/logout/all", {}), {});
     for (const client of [user, tablet])
       assert.deepEqual(await client.verdict("GET", "/v3/account/whoami"), [401, "M_UNKNOWN_TOKEN"]);
+  });
+
+  test("who has made no key backup has none", async () => {
+    assert.deepEqual(await alice.verdict("GET", "/v3/room_keys/version"), [404, "M_NOT_FOUND"]);
   });
 
   test("account data of the account and of a room reads back, and is nobody else's", async () => {

@@ -18,6 +18,7 @@ import { permissionsContract } from "./permissions.ts";
 import { profilesContract } from "./profiles.ts";
 import { readReceiptsContract } from "./readReceipts.ts";
 import { redactionsContract } from "./redactions.ts";
+import { refreshingContract } from "./refreshing.ts";
 import { refusalsContract } from "./refusals.ts";
 import { relationsContract } from "./relations.ts";
 import { roomsContract } from "./rooms.ts";
@@ -29,6 +30,7 @@ import { toDeviceContract } from "./toDevice.ts";
 
 const SUBJECTS: Readonly<Record<string, (scene: Scene) => void>> = {
   "accounts and devices": accountsContract,
+  "tokens that expire": refreshingContract,
   refusals: refusalsContract,
   profiles: profilesContract,
   rooms: roomsContract,

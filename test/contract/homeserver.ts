@@ -9,6 +9,9 @@ export interface MessageLimit {
   readonly perSecond: number;
 }
 
+/** How long an access token lives that comes with a refresh token; a homeserver under test is set to it. */
+export const SHORT_TOKEN_LIFETIME_MS = 2000;
+
 /** Synapse's own limit. A homeserver under test has it for whoever is not exempted. */
 export const DEFAULT_MESSAGE_LIMIT: MessageLimit = { burst: 10, perSecond: 0.2 };
 

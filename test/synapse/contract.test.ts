@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describeContract } from "../contract/contract.ts";
-import { DEFAULT_MESSAGE_LIMIT, type MessageLimit } from "../contract/homeserver.ts";
+import { DEFAULT_MESSAGE_LIMIT, SHORT_TOKEN_LIFETIME_MS, type MessageLimit } from "../contract/homeserver.ts";
 import { startSynapse } from "./synapse.ts";
 import type { Synapse } from "./synapseServer.ts";
 
@@ -9,6 +9,7 @@ describeContract("Synapse", async () => {
     serverName: "synapse.example",
     overrides: {
       rc_message: { per_second: DEFAULT_MESSAGE_LIMIT.perSecond, burst_count: DEFAULT_MESSAGE_LIMIT.burst },
+      refreshable_access_token_lifetime: SHORT_TOKEN_LIFETIME_MS,
       experimental_features: { msc4133_enabled: true, msc4222_enabled: true },
     },
   });

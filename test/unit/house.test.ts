@@ -226,11 +226,13 @@ describe("the lock file", () => {
 });
 
 describe("the list of faults", () => {
-  /** The text of a test file, and of those that it imports from beside it: a suite for several homeservers has the titles. */
-  const withSuites = (file: string): string => {
+  /** The text of a test file, and of what it imports of the tests: a suite for several homeservers has the titles. */
+  const withSuites = (file: string, known = new Set<string>()): string => {
+    known.add(file);
     const text = readFileSync(file, "utf8");
     const imported = [...text.matchAll(/from "(\.\.?\/[^"]+)"/g)].map(([, path = ""]) => join(file, "..", path));
-    return [text, ...imported.map((path) => readFileSync(path, "utf8"))].join("\n");
+    const suites = imported.filter((path) => path.startsWith(join(root, "test/")) && !known.has(path));
+    return [text, ...suites.map((path) => withSuites(path, known))].join("\n");
   };
 
   test("fits the sources and the tests: each text occurs once, in one line, and each named test exists", () => {

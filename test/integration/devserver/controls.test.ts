@@ -109,6 +109,17 @@ describe("what a test may do to the development homeserver and see of it", () =>
     assert.equal(server.eventsIn(roomId).find((logged) => logged.eventId === target)?.content["body"], "gone soon");
   });
 
+  test("the date of each answer is the server's clock, off by what a test asks for", async () => {
+    const off = async (): Promise<number> => {
+      const { headers } = await alice.request("GET", "/v3/account/whoami");
+      return Date.parse(headers.get("date") ?? "") - Date.now();
+    };
+    assert.ok(Math.abs(await off()) < 60_000);
+    server.shiftDate(-3_600_000);
+    assert.ok(Math.abs((await off()) + 3_600_000) < 60_000);
+    server.shiftDate(0);
+  });
+
   test("syncing through 10,000 events stays quick", async () => {
     const roomId = server.createRoom(alice.userId, { invite: [bob.userId] });
     server.join(roomId, bob.userId);
