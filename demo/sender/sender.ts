@@ -131,6 +131,7 @@ export class Sender {
     });
     const roomId = String(answer["room_id"]);
     await this.waitFor(() => this.membership(roomId, this.userId) === "join" || undefined, PATIENCE_MS, "the new room");
+    await this.#follower.learnState(roomId);
     return roomId;
   }
 

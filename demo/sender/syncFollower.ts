@@ -108,6 +108,14 @@ export class SyncFollower {
     return room;
   }
 
+  /** Asks for the state as it is: a sync may show a new room while the homeserver is still making it. */
+  async learnState(roomId: string): Promise<void> {
+    const room = await this.room(roomId);
+    // The answer is an array; its values are the events.
+    const state = await this.#http.call("GET", `/_matrix/client/v3/rooms/${segment(roomId)}/state`);
+    for (const event of Object.values(state)) room.applyState(asObject(event));
+  }
+
   async #follow(): Promise<void> {
     while (!this.#stopping.signal.aborted) {
       try {

@@ -43,6 +43,28 @@ const readable = async (reader: Sender, eventId: string): Promise<SeenEvent> =>
   );
 
 describe("the independent sender", () => {
+  it("knows the whole state of a room that it has made, though the sync has shown a part of it", async (t) => {
+    const server = await startDevServer();
+    t.after(() => server.stop());
+    const alice = await Sender.withToken({ baseUrl: server.url, ...server.createAccount("alice") });
+    t.after(() => alice.stop());
+    const { userId } = alice;
+    const syncs = server.fault({ path: /\/sync$/, userId, skip: 1, times: Infinity, action: { kind: "hang" } });
+    const creation = server.fault({ path: /\/createRoom$/, userId, action: { kind: "hang", after: true } });
+    await alice.start();
+    const making = alice.createRoom({ encrypted: true });
+    const roomId = await server.waitFor(() => server.events().at(0)?.roomId, 60_000, "the new room");
+    await server.waitFor(() => syncs.hits > 0 && creation.hits > 0, 60_000, "the sync that shows it");
+    server.hide(roomId, userId, "m.room.encryption");
+    syncs.remove();
+    syncs.release();
+    await alice.waitForJoin(roomId, userId);
+    server.unhide(roomId, userId, "m.room.encryption");
+    creation.release();
+    assert.equal(await making, roomId);
+    assert.equal(alice.rooms.get(roomId)?.encrypted, true);
+  });
+
   it("is read by another sender in an encrypted room, and never sends in the clear there", async (t) => {
     const { server, alice, bob, room } = await pair(t);
     const roomId = await room({ encrypted: true });
