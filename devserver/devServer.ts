@@ -3,6 +3,7 @@ import type { JsonObject, JsonValue } from "../src/protocol/json.ts";
 import type { AuthDelegate } from "./accessTokens.ts";
 import type { Changes } from "./changes.ts";
 import { createRoom } from "./createRoom.ts";
+import { signOut } from "./deviceRoutes.ts";
 import type { Fault, FaultRule } from "./faults.ts";
 import type { KeyQueryMode } from "./keys.ts";
 import type { Listener } from "./listener.ts";
@@ -108,10 +109,7 @@ export class DevServer {
 
   /** As `/logout` does it: the device is gone, with its keys, its messages and its tokens. */
   removeDevice(userId: string, deviceId: string): void {
-    const { accounts, keys, toDevice } = this.#parts;
-    accounts.removeDevice(userId, deviceId);
-    keys.removeDevice(userId, deviceId);
-    toDevice.forget(userId, deviceId);
+    signOut(this.#parts, userId, deviceId);
   }
 
   // --- rooms: done as if over HTTP by that user ------------------------------------------------------------------

@@ -1,5 +1,6 @@
 /** Sign-in through an authorization server, and tokens that expire: the bot goes on, whatever becomes of them. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { BotProcess } from "../support/botProcess.ts";
 import { startAuthServer, type AuthServer } from "../support/authServer.ts";
@@ -138,6 +139,24 @@ describe("sign-in through an authorization server", () => {
     assert.deepEqual(here.auth.sessions(), []);
     assert.ok(!here.server.devices(USER).has(deviceId));
     assert.equal(here.stored(), null);
+  });
+
+  it("is ended by logout at the server, also after a kill between new tokens and their commit", async (t) => {
+    const here = await delegated(t);
+    assert.equal((await signIn(here)).code, 0);
+    await converse(t, here);
+    here.auth.expireAccessTokens();
+    const bot = new BotProcess({
+      ...here.botOptions,
+      preload: join(import.meta.dirname, "..", "crash", "tokenWriteChild.ts"),
+      env: { DOCKET_TEST_KILL: "before" },
+    });
+    t.after(() => bot.kill());
+    assert.equal((await bot.ended()).signal, "SIGKILL");
+    // What is stored was exchanged; a server says nothing when it is to revoke that.
+    const outcome = await docket("logout", "--config", here.file);
+    assert.equal(outcome.code, 0, outcome.stderr);
+    assert.deepEqual(here.auth.sessions(), []);
   });
 
   it("is not ended here while the server can't be reached", async (t) => {

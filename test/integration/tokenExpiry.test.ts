@@ -1,7 +1,7 @@
 /** Access tokens of the homeserver itself that expire under a running bot (client-server API, "Soft logout"). */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { loginPlace, openTalk, USER } from "../support/loginPlace.ts";
+import { converse, loginPlace, openTalk, USER } from "../support/loginPlace.ts";
 
 const SOFT = { errcode: "M_UNKNOWN_TOKEN", error: "Access token has expired", soft_logout: true };
 
@@ -48,6 +48,15 @@ describe("a bot whose access token expires", () => {
       assert.equal(here.server.events().filter(({ sender }) => sender === USER).length, answers + 1);
     }
     assert.equal(await talk.end(), 0, talk.bot.stderr);
+  });
+
+  it("has what it exchanged for the next start", async (t) => {
+    const here = await loginPlace(t);
+    assert.equal((await here.login()).code, 0);
+    for (let start = 0; start < 3; start += 1) {
+      here.server.revokeToken(here.stored()?.accessToken ?? "", "soft");
+      await converse(t, here);
+    }
   });
 
   it("ends with 77 and names docket login where there is no refresh token, and where it is refused", async (t) => {
