@@ -30,6 +30,7 @@ import { readVersions } from "./readVersions.ts";
 import { unusableReply } from "./refusals.ts";
 import { nextAttemptIn, standardRetries, type RetryLimits } from "./retries.ts";
 import { calls, sdkRequest, type Call } from "./sdkRequest.ts";
+import { syncQuery } from "./syncQuery.ts";
 
 export interface DocketClientOptions {
   /** Address of the client-server API; may have a path. */
@@ -129,14 +130,6 @@ export class DocketClient extends MatrixClient implements Homeserver {
   }
 
   async sync(request: SyncRequest, signal: AbortSignal): Promise<unknown> {
-    const query: Record<string, string> = {
-      filter: JSON.stringify(request.filter),
-      timeout: String(request.timeoutMs),
-    };
-    if (request.since !== null) query["since"] = request.since;
-    // The name before and after MSC4222 became part of the specification (v1.16).
-    if (request.stateAfter)
-      Object.assign(query, { use_state_after: "true", "org.matrix.msc4222.use_state_after": "true" });
     const marginMs = this.syncMarginMs ?? (request.since === null ? FIRST_SYNC_MARGIN_MS : SYNC_MARGIN_MS);
     // Not AbortSignal.any: it would hang one more listener on the caller's long-lived signal with every poll.
     const poll = new AbortController();
@@ -146,7 +139,7 @@ export class DocketClient extends MatrixClient implements Homeserver {
       source.addEventListener("abort", abort, { once: true });
     }
     try {
-      return await this.attempt("GET", "/_matrix/client/v3/sync", query, undefined, {
+      return await this.attempt("GET", "/_matrix/client/v3/sync", syncQuery(request), undefined, {
         transport: this.transport,
         signal: poll.signal,
         timeoutMs: request.timeoutMs + marginMs,
