@@ -76,6 +76,9 @@ export class AccessTokens {
       this.revoke(next.accessToken, "hard");
       this.#refresh.delete(next.refreshToken);
     }
+    // Who exchanges a token has it, and will not go back to the one before.
+    for (const [before, { next: after }] of this.#refresh)
+      if (after?.refreshToken === refreshToken) this.#refresh.delete(before);
     held.next = this.issueRefreshable(held.session.userId, held.session.deviceId);
     return held.next;
   }

@@ -4,7 +4,7 @@ import type { Refreshable } from "./accessTokens.ts";
 import { ROOM_VERSIONS } from "./createRoom.ts";
 import { signOut } from "./deviceRoutes.ts";
 import { PROFILE_FIELDS } from "./features.ts";
-import { MatrixError, badParam, unknown } from "./matrixError.ts";
+import { MatrixError, badParam, missingParam, unknown } from "./matrixError.ts";
 import type { ServerParts } from "./parts.ts";
 import { requireSelf } from "./permissions.ts";
 import { jsonBody, param, type Call, type Router } from "./router.ts";
@@ -24,7 +24,8 @@ export function addSessionRoutes(router: Router, parts: ServerParts): void {
   router.open("POST", `${V3}/login`, (call) => login(parts, call));
   router.open("POST", `${V3}/refresh`, (call) => {
     const refreshToken = jsonBody(call)["refresh_token"];
-    if (typeof refreshToken !== "string") throw new MatrixError(400, "M_MISSING_PARAM", "refresh_token is needed");
+    if (refreshToken === undefined) throw missingParam("refresh_token is needed");
+    if (typeof refreshToken !== "string") throw badParam("Invalid param: refresh_token");
     return tokensIn(accounts.tokens.exchange(refreshToken));
   });
   // The second is its name before v1.15 of the specification (MSC2965).

@@ -55,6 +55,8 @@ export function refreshingContract(scene: Scene): void {
     const lost = await refresh(first);
     const second = await refresh(first);
     assert.deepEqual(await refused(tokenOf(lost)), [401, "M_UNKNOWN_TOKEN"], "what was lost on the way is void");
+    const gone = await scene.anyone(String(lost["access_token"])).request("GET", "/v3/account/whoami");
+    assert.deepEqual([gone.status, gone.body["soft_logout"]], [401, false], "for good");
     await refresh(second);
     assert.deepEqual(await refused(tokenOf(first)), [401, "M_UNKNOWN_TOKEN"], "its successor was exchanged");
 

@@ -1,6 +1,6 @@
 import { startDevServer } from "../../../devserver/server.ts";
 import { describeContract } from "../../contract/contract.ts";
-import { DEFAULT_MESSAGE_LIMIT } from "../../contract/homeserver.ts";
+import { DEFAULT_MESSAGE_LIMIT, SHORT_TOKEN_LIFETIME_MS } from "../../contract/homeserver.ts";
 
 describeContract("the development homeserver", async () => {
   const server = await startDevServer({
@@ -8,6 +8,7 @@ describeContract("the development homeserver", async () => {
     rateLimit: DEFAULT_MESSAGE_LIMIT,
     unstableFeatures: { "org.matrix.msc4222": true },
   });
+  server.setSignIn({ tokenLifetimeMs: SHORT_TOKEN_LIFETIME_MS });
   return {
     url: server.url,
     serverName: server.serverName,

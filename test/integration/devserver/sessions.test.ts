@@ -39,45 +39,18 @@ describe("sessions on the development homeserver", () => {
     }
   });
 
-  test("who asks for a refresh token gets access tokens that expire softly, and new ones for it", async (t) => {
-    let now = 0;
-    const own = await startDevServer({ now: () => now });
+  test("a test says how people sign in: with refresh tokens or without, with passwords or not", async (t) => {
+    const own = await startDevServer();
     t.after(() => own.stop());
-    own.createAccount("alice", "right");
-    const ask = async (path: string, body: JsonObject): Promise<{ status: number; body: JsonObject }> => {
-      const response = await fetch(`${own.url}/_matrix/client/v3/${path}`, {
-        method: "POST",
-        body: JSON.stringify(body),
-      });
-      return { status: response.status, body: (await response.json()) as JsonObject };
-    };
-    const whoami = async (accessToken: unknown): Promise<{ status: number; body: JsonObject }> =>
-      new HttpClient(own, { userId: "@alice:localhost", deviceId: "d", accessToken: String(accessToken) }).request(
-        "GET",
-        "/v3/account/whoami",
-      );
-    const identifier = { type: "m.id.user", user: "alice" };
-    const signIn = { type: "m.login.password", identifier, password: "right", refresh_token: true };
-    const first = (await ask("login", signIn)).body;
-    assert.equal(first["expires_in_ms"], 300_000);
-    assert.equal((await whoami(first["access_token"])).status, 200);
-    now = 300_000;
-    const expired = await whoami(first["access_token"]);
-    assert.deepEqual([expired.status, expired.body["soft_logout"]], [401, true]);
-
-    const lost = (await ask("refresh", { refresh_token: first["refresh_token"] ?? null })).body;
-    const second = (await ask("refresh", { refresh_token: first["refresh_token"] ?? null })).body;
-    assert.equal((await whoami(lost["access_token"])).status, 401, "tokens that were lost on the way are void");
-    assert.equal((await ask("refresh", { refresh_token: lost["refresh_token"] ?? null })).status, 401);
-    assert.equal((await whoami(second["access_token"])).status, 200);
-    const again = await ask("refresh", { refresh_token: first["refresh_token"] ?? null });
-    assert.deepEqual([again.status, again.body["errcode"]], [403, "M_FORBIDDEN"], "what it was exchanged for was used");
-    assert.equal((await ask("refresh", { refresh_token: second["refresh_token"] ?? null })).status, 200);
-
+    const user = own.createAccount("alice", "right").userId;
+    const anyone = new HttpClient(own, { userId: user, deviceId: "", accessToken: null });
+    const identifier = { type: "m.id.user", user };
+    const body = { type: "m.login.password", identifier, password: "right", refresh_token: true };
+    assert.equal((await anyone.call("POST", "/v3/login", body))["expires_in_ms"], 300_000);
     own.setSignIn({ refreshTokens: false });
-    assert.equal((await ask("login", signIn)).body["refresh_token"], undefined);
+    assert.equal((await anyone.call("POST", "/v3/login", body))["refresh_token"], undefined);
     own.setSignIn({ flows: ["m.login.sso"] });
-    assert.equal((await ask("login", signIn)).body["errcode"], "M_UNKNOWN");
+    assert.deepEqual(await anyone.verdict("POST", "/v3/login", body), [400, "M_UNKNOWN"]);
   });
 
   test("as a process it prints its address and accounts, and ends with its parent", async () => {
