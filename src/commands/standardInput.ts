@@ -50,12 +50,10 @@ export async function readHiddenLine(
   };
   const end = (): void => resolve("line");
   input.setEncoding("utf8").on("data", read).once("end", end).once("error", end);
-  try {
-    if ((await promise) === "interrupt") onInterrupt();
-    return typed.join("");
-  } finally {
-    input.off("data", read).off("end", end).off("error", end).pause();
-    input.setRawMode(false);
-    output.write("\n");
-  }
+  const ending = await promise;
+  input.off("data", read).off("end", end).off("error", end).pause();
+  input.setRawMode(false);
+  output.write("\n");
+  if (ending === "interrupt") onInterrupt();
+  return typed.join("");
 }

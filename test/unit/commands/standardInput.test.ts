@@ -48,7 +48,10 @@ describe("a hidden line", () => {
   it("is given up at Ctrl-C, with the terminal as it was", async () => {
     const { input, output, isRaw } = terminal();
     let interrupted = 0;
-    const line = readHiddenLine(input, output, "", () => void (interrupted += 1));
+    const line = readHiddenLine(input, output, "", () => {
+      interrupted += 1;
+      assert.equal(isRaw(), false, "whoever ends the process here leaves the terminal as it was");
+    });
     input.write("half\u0003");
     await line;
     assert.deepEqual([interrupted, isRaw()], [1, false]);
