@@ -139,6 +139,7 @@ test("a proxy that is away is told from a homeserver that is away, and the bot i
   const closed = await closedNetwork(t);
   const bot = closed.start(AUTHORITIES, { HTTPS_PROXY: closed.proxyUrl });
   await answers(t, closed, bot);
+  await bot.line((line) => line.msg === "ready", "it was ready");
   await closed.proxy.stop();
   const ill = await bot.line((line) => line.msg === "not ready any more", "it was not ready");
   const cut = /the proxy http:\/\/127\.0\.0\.1:\d+ \(HTTPS_PROXY\) was not reached \(ECONNREFUSED\)/;

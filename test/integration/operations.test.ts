@@ -71,6 +71,7 @@ test("health answers while the homeserver is still away, and readiness says so",
 test("a bot whose answers do not go out is not ready, and is again when they do", async (t) => {
   const { bot, server, account, alice, room } = await startConversation(t);
   const roomId = await room();
+  await change(bot, "ready");
   const fault = server.fault({
     path: SENDS,
     userId: account.userId,
@@ -90,6 +91,8 @@ test("a bot whose answers do not go out is not ready, and is again when they do"
 test("a bot that can decrypt nothing that it is sent is not ready, until the keys come", async (t) => {
   const { bot, server, account, alice, room } = await startConversation(t);
   const roomId = await room({ encrypted: true });
+  // Else a bot that was not ready yet would not say that it is not ready any more.
+  await change(bot, "ready");
   server.holdToDevice(account.userId, account.deviceId);
   for (let count = 0; count < 10; count += 1) await alice.send(roomId, "org.example.report", {});
   const not = await change(bot, "not ready any more");
