@@ -27,6 +27,7 @@ import type {
 } from "./homeserver.ts";
 import { canonicalBaseUrl, HttpTransport, type TokenProvider } from "./http.ts";
 import { readVersions } from "./readVersions.ts";
+import { readWhoami } from "./readWhoami.ts";
 import { unusableReply } from "./refusals.ts";
 import { nextAttemptIn, standardRetries, type RetryLimits } from "./retries.ts";
 import { calls, sdkRequest, type Call } from "./sdkRequest.ts";
@@ -120,13 +121,9 @@ export class DocketClient extends MatrixClient implements Homeserver {
   ): Promise<{ userId: UserId; deviceId: DeviceId | null }> {
     const endpoint = "/_matrix/client/v3/account/whoami";
     const body = await this.request("GET", endpoint, { signal, timeoutMs, retry: "none" });
-    const userId = body["user_id"];
-    const deviceId = body["device_id"];
-    if (typeof userId !== "string") throw this.unusable("GET", endpoint, "`user_id` is missing");
-    return {
-      userId: userId as UserId,
-      deviceId: typeof deviceId === "string" && deviceId !== "" ? (deviceId as DeviceId) : null,
-    };
+    const read = readWhoami(body);
+    if (read === null) throw this.unusable("GET", endpoint, "`user_id` or `device_id` is missing, or is no identifier");
+    return read;
   }
 
   async sync(request: SyncRequest, signal: AbortSignal): Promise<unknown> {

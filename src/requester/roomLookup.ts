@@ -3,7 +3,7 @@ import { ServerRefused, ServerUnreachable } from "../errors.ts";
 import { endpointPath } from "../matrix/endpoint.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { decodeEvent, type RawEvent } from "../protocol/events.ts";
-import type { RoomId, UserId } from "../protocol/ids.ts";
+import { isRoomId, type RoomId, type UserId } from "../protocol/ids.ts";
 import type { JsonValue } from "../protocol/json.ts";
 
 export type RoomLookup =
@@ -13,7 +13,7 @@ export type RoomLookup =
 
 /** Whether it is a room ID, or an alias. */
 export function isRoomReference(text: string): boolean {
-  return /^![^\s]{1,254}$/.test(text) || /^#[^\s]+:[^\s]+$/.test(text);
+  return isRoomId(text) || /^#[^\s]+:[^\s]+$/.test(text);
 }
 
 /**
@@ -25,7 +25,7 @@ export async function findRoom(room: string, homeserver: Homeserver, signal: Abo
   try {
     const answer = await homeserver.request("GET", endpointPath("/_matrix/client/v3/directory/room", room), { signal });
     const roomId = answer["room_id"];
-    if (typeof roomId === "string" && roomId.startsWith("!")) return roomId as RoomId;
+    if (typeof roomId === "string" && isRoomId(roomId)) return roomId;
     throw new ServerUnreachable("The homeserver names no room for the alias, and no error.", { doubtful: false });
   } catch (error) {
     if (error instanceof ServerRefused && (error.status === 404 || error.status === 400)) return null;

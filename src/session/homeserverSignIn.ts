@@ -2,8 +2,9 @@
 import type { Clock } from "../clock.ts";
 import { ServerRefused, ServerUnreachable } from "../errors.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
-import type { DeviceId, UserId } from "../protocol/ids.ts";
+import { isPrintableId, type DeviceId, type UserId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonObject } from "../protocol/json.ts";
+import { readTokens } from "./readTokens.ts";
 import type { TokenSet } from "./tokenKeeper.ts";
 
 type Requests = Pick<Homeserver, "request">;
@@ -61,7 +62,7 @@ export async function signInByPassword(
     });
   }
   const { user_id: signedInUser, device_id: signedInDevice } = answer;
-  if (typeof signedInUser !== "string" || typeof signedInDevice !== "string") throw unusable("/login");
+  if (!isPrintableId(signedInUser) || !isPrintableId(signedInDevice)) throw unusable("/login");
   return {
     userId: signedInUser as UserId,
     deviceId: signedInDevice as DeviceId,
@@ -99,12 +100,9 @@ export async function exchangeAtHomeserver(
 
 function tokensIn(answer: JsonObject, endpoint: string, clock: Clock): TokenSet {
   const { access_token: accessToken, refresh_token: refreshToken, expires_in_ms: lifetimeMs } = answer;
-  if (typeof accessToken !== "string" || accessToken === "") throw unusable(endpoint);
-  return {
-    accessToken,
-    refreshToken: typeof refreshToken === "string" ? refreshToken : null,
-    expiresAt: typeof lifetimeMs === "number" ? clock.now() + lifetimeMs : null,
-  };
+  const tokens = readTokens({ accessToken, refreshToken, lifetimeMs }, clock.now());
+  if (tokens === null) throw unusable(endpoint);
+  return tokens;
 }
 
 function unusable(endpoint: string): ServerUnreachable {

@@ -5,7 +5,7 @@
 import type { CryptoChanges } from "../crypto/cryptoEngine.ts";
 import type { Invite, MalformedEvent, RoomUpdate } from "../journal/syncBatch.ts";
 import { decodeEvent, isTooDeep, tooDeepProblem, type RawEvent } from "../protocol/events.ts";
-import type { RoomId, SyncToken, UserId } from "../protocol/ids.ts";
+import { isRoomId, type RoomId, type SyncToken, type UserId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
 
 export interface SyncContents {
@@ -143,11 +143,6 @@ function readCrypto(response: JsonObject, malformed: MalformedEvent[]): CryptoCh
     ),
     unusedFallbackKeyTypes: Array.isArray(fallback) ? strings(fallback as readonly JsonValue[]) : undefined,
   };
-}
-
-/** Client-server API, appendix "Room IDs": `!`, then anything opaque; a server part since gone in room version 12. */
-function isRoomId(id: string): id is RoomId {
-  return /^![^\p{Cc}\s]{1,254}$/u.test(id) && id.isWellFormed();
 }
 
 /** What of a broken part can be written down. */

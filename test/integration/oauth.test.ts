@@ -186,6 +186,19 @@ describe("a bot whose session ended at the authorization server", () => {
     await converse(t, here);
   });
 
+  it("goes on with new tokens whose lifetime makes no sense", async (t) => {
+    const here = await delegated(t);
+    assert.equal((await signIn(here)).code, 0);
+    const talk = await openTalk(t, here);
+    await talk.ask();
+    for (const lifetimeS of [299.00005, 1e300]) {
+      here.auth.lifetimeS = lifetimeS;
+      here.auth.expireAccessTokens();
+      await talk.ask();
+    }
+    assert.equal(await talk.end(), 0, talk.bot.stderr);
+  });
+
   it("waits for an authorization server that is away, and does not take that for the end", async (t) => {
     const here = await delegated(t);
     assert.equal((await signIn(here)).code, 0);

@@ -10,6 +10,7 @@ import { ServerRefused, ServerUnreachable } from "../../errors.ts";
 import type { Homeserver } from "../../matrix/homeserver.ts";
 import type { WebFetch } from "../../matrix/webFetch.ts";
 import type { JsonObject } from "../../protocol/json.ts";
+import { readTokens } from "../readTokens.ts";
 import type { TokenSet } from "../tokenKeeper.ts";
 import { askServer, OAuthRefusal } from "./oauthAnswers.ts";
 
@@ -70,7 +71,7 @@ export class AuthorizationServer {
   /** Whether a sign-in can be confirmed elsewhere than on this machine (RFC 8628, MSC4341). */
   get grantsDevices(): boolean {
     const { device_authorization_endpoint: endpoint, grant_types_supported: grants } = this.metadata;
-    return endpoint !== undefined && (grants === undefined || grants.includes(DEVICE_CODE_GRANT));
+    return endpoint !== undefined && (!Array.isArray(grants) || grants.includes(DEVICE_CODE_GRANT));
   }
 
   /**
@@ -153,10 +154,18 @@ export class AuthorizationServer {
     );
   }
 
+  /** @throws ServerUnreachable they can't be used */
   tokensIn(answer: oauth.TokenEndpointResponse): TokenSet {
     const { access_token: accessToken, refresh_token: refreshToken, expires_in: lifetimeS } = answer;
-    const expiresAt = lifetimeS === undefined ? null : this.ports.clock.now() + lifetimeS * 1000;
-    return { accessToken, refreshToken: refreshToken ?? null, expiresAt };
+    const lifetimeMs = lifetimeS === undefined ? null : lifetimeS * 1000;
+    const tokens = readTokens({ accessToken, refreshToken, lifetimeMs }, this.ports.clock.now());
+    if (tokens === null) {
+      throw new ServerUnreachable(
+        `The authorization server ${this.issuer} gave an access token that no HTTP header can carry. If it stays so, see its log`,
+        { doubtful: true },
+      );
+    }
+    return tokens;
   }
 
   /** For the requests of oauth4webapi. */
@@ -186,8 +195,9 @@ const OVER: ReadonlySet<string> = new Set(["invalid_grant", "invalid_client", "u
 /** @throws ServerUnreachable */
 function checkedMetadata(metadata: JsonObject): oauth.AuthorizationServer {
   const { issuer, token_endpoint: tokenEndpoint } = metadata;
-  if (typeof issuer === "string" && URL.canParse(issuer) && typeof tokenEndpoint === "string")
-    return metadata as unknown as oauth.AuthorizationServer;
+  // It stands in what people are told.
+  const isIssuer = typeof issuer === "string" && /^[\x21-\x7e]+$/.test(issuer) && URL.canParse(issuer);
+  if (isIssuer && typeof tokenEndpoint === "string") return metadata as unknown as oauth.AuthorizationServer;
   throw new ServerUnreachable(
     "The homeserver names its authorization server in a way that can't be used: `issuer` or `token_endpoint` is missing in its /auth_metadata. Its operator has to correct that",
     { doubtful: false },

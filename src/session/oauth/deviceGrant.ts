@@ -33,6 +33,8 @@ const DEFAULT_INTERVAL_MS = 5_000;
 /** What `slow_down` adds (RFC 8628 section 3.5). */
 const SLOWER_BY_MS = 5_000;
 const LONGEST_INTERVAL_MS = 60_000;
+/** Whatever the server names: nobody needs to be asked more often. */
+const SHORTEST_INTERVAL_MS = 1_000;
 
 /** The two names of the scopes, before and after v1.15 of the specification (MSC2967). Servers refuse both at once. */
 const SCOPES = {
@@ -62,9 +64,10 @@ export async function signInByDeviceGrant(
     code: started.user_code,
     lifetimeMs,
   });
-  let intervalMs = started.interval === undefined ? DEFAULT_INTERVAL_MS : started.interval * 1000;
+  let intervalMs =
+    started.interval === undefined ? DEFAULT_INTERVAL_MS : Math.max(started.interval * 1000, SHORTEST_INTERVAL_MS);
   for (;;) {
-    await clock.sleep(intervalMs, signal);
+    await clock.sleep(Math.min(intervalMs, endsAt - clock.now()), signal);
     if (signal.aborted) throw new Cancelled("the sign-in was called off");
     if (clock.now() >= endsAt) throw expired(server);
     try {
