@@ -189,6 +189,23 @@ test("a disk with less room than limits.free_disk, and a database that is none, 
   assert.match(damaged.finding("data_directory").found, /damaged or not a Docket database/);
 });
 
+test("a data directory that no start could make is wrong, and not called a new installation", async (t) => {
+  const server = await startDevServer();
+  t.after(() => server.stop());
+  const account = server.createAccount("docket", undefined, { deviceId: "docket1" });
+  const directory = temporaryDirectory(t);
+  writeConfig({ homeserver: server.url, ...account, directory });
+  const inTheWay = join(directory, "data");
+  writeFileSync(inTheWay, "a file in its place");
+  const file = await examine(directory);
+  assert.deepEqual([file.code, file.checks("wrong")], [1, ["data_directory"]]);
+  assert.ok(file.finding("data_directory").found.includes(`${inTheWay} is no directory`));
+  const config = join(directory, "config.yaml");
+  writeFileSync(config, readFileSync(config, "utf8").replace(inTheWay, join(inTheWay, "deeper", "data")));
+  const deeper = await examine(directory);
+  assert.deepEqual([deeper.code, deeper.checks("wrong")], [1, ["data_directory"]]);
+});
+
 test("a configuration with mistakes is the first finding, with each mistake at its place, and exit code 1", async (t) => {
   const directory = temporaryDirectory(t);
   mkdirSync(join(directory, "data"), { mode: 0o700 });

@@ -1,6 +1,8 @@
 /** Looks at the data directory with the doctor's own eyes: is it there, who may read what is in it. */
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { accessSync, constants, readdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { StoreFailed } from "../../errors.ts";
+import { failureOf } from "./asked.ts";
 import type { DirectoryFacts, FileFact } from "./facts.ts";
 
 const DATABASE_FILE = "docket.db";
@@ -8,15 +10,31 @@ const DATABASE_FILE = "docket.db";
 const MOST_FILES = 1_000;
 
 /** @returns null where there is a database that may be opened */
-export function whyNoDatabase(directory: string): Extract<DirectoryFacts, { kind: "absent" | "denied" }> | null {
+export function whyNoDatabase(directory: string): Exclude<DirectoryFacts, { kind: "good" | "older" }> | null {
   for (const path of [directory, join(directory, DATABASE_FILE)]) {
     try {
       statSync(path);
     } catch (error) {
-      return isDenied(error) ? { kind: "denied" } : { kind: "absent" };
+      if (isDenied(error)) return { kind: "denied" };
+      const problem = whyNotMade(directory);
+      return problem === null ? { kind: "absent" } : { kind: "failed", failure: failureOf(new StoreFailed(problem)) };
     }
   }
   return null;
+}
+
+/** @returns why no start could make a database there, in a sentence; null where nothing is in the way */
+function whyNotMade(directory: string): string | null {
+  let place = directory;
+  while (!isThere(place) && dirname(place) !== place) place = dirname(place);
+  const failed = `No database can be made in ${directory}`;
+  if (!isDirectory(place)) return `${failed}: ${place} is no directory.`;
+  try {
+    accessSync(place, constants.W_OK | constants.X_OK);
+    return null;
+  } catch {
+    return `${failed}: this user can't write in ${place}.`;
+  }
 }
 
 /** @param configFile the configuration file; null where it is somebody else's to look at */
@@ -32,7 +50,7 @@ export function lookAtFiles(directory: string | null, configFile: string | null)
     }
   };
   if (configFile !== null) look(configFile, "configuration");
-  if (directory === null || owner === null) return found;
+  if (directory === null || owner === null || !isDirectory(directory)) return found;
   look(directory, "data directory");
   for (const name of namesIn(directory).slice(0, MOST_FILES)) look(join(directory, name), "data");
   return found;
@@ -52,6 +70,14 @@ function ownerOf(path: string): number | null {
   } catch {
     return null;
   }
+}
+
+function isThere(path: string): boolean {
+  return ownerOf(path) !== null;
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 function isDenied(error: unknown): boolean {
