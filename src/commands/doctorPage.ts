@@ -1,4 +1,5 @@
 /** The doctor's report as a page of text: the worst first, lines of 96 columns, commands unbroken so that they can be copied. Pure. */
+import { printable } from "../protocol/printable.ts";
 import { findingStates, type DoctorReport, type Finding, type FindingState } from "../ops/doctor/finding.ts";
 
 const WIDTH = 96;
@@ -24,6 +25,7 @@ export function doctorPage(report: DoctorReport): string {
     lines.push("", HEADINGS[state]);
     for (const group of groupedBySentence(alike)) lines.push(...told(group, nameWidth));
   }
+  // Room IDs and device names come from strangers.
   return `${lines.map((line) => printable(line.trimEnd())).join("\n")}\n`;
 }
 
@@ -85,9 +87,4 @@ function wrapped(text: string, indent: number, hanging = 0): string[] {
   }
   if (line !== "") lines.push(line);
   return lines.map((part, place) => `${" ".repeat(indent + (place === 0 ? 0 : hanging))}${part}`);
-}
-
-/** Room IDs and device names come from strangers: control and direction characters must not reach a terminal. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, "\u{fffd}");
 }

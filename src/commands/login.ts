@@ -1,6 +1,6 @@
 /** `docket login`: signs the bot's account in, and keeps the device and its tokens in the data directory. */
 import { Option, type Command } from "commander";
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import { systemClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/loadConfig.ts";
@@ -8,8 +8,10 @@ import { ExitCode } from "../errors.ts";
 import type { SignedInDevice } from "../journal/credentials.ts";
 import type { SignIn } from "../session/signIn.ts";
 import type { DeviceInvitation } from "../session/oauth/deviceGrant.ts";
+import { printable } from "../protocol/printable.ts";
 import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
 import { plainLogger } from "./plainLogger.ts";
+import { readText, whyUnread } from "./standardInput.ts";
 
 interface LoginOptions {
   readonly config: string;
@@ -26,6 +28,9 @@ interface LoginOptions {
 const PASSWORD_VARIABLE = "DOCKET_PASSWORD";
 const TOKEN_VARIABLE = "DOCKET_TOKEN";
 const LONGEST_PASSWORD_BYTES = 64 * 1024;
+/** Of what a homeserver offers, as far as it is shown: how many, and how many characters. */
+const MOST_FLOWS = 20;
+const LONGEST_FLOWS = 500;
 
 export function addLogin(program: Command, context: CommandContext, run: RunCommand): void {
   const ways = ["oauth", "token", "password", "passwordStdin", "passwordFile"];
@@ -116,7 +121,7 @@ async function inSomeWay(
 ): Promise<SignedInDevice | ExitCode> {
   const { stdin, stdout, env } = context;
   const refuse = (problem: string, code: ExitCode = ExitCode.usage): ExitCode => {
-    context.stderr.write(`docket: ${problem}\n`);
+    context.stderr.write(`docket: ${printable(problem)}\n`);
     return code;
   };
   if (options.token === true) {
@@ -128,7 +133,7 @@ async function inSomeWay(
   if (given !== null && "problem" in given) return refuse(given.problem);
 
   const offers = await signIn.offers();
-  const offered = `It offers: ${offers.flows.join(", ") || "nothing that is known"}`;
+  const offered = `It offers: ${offers.flows.slice(0, MOST_FLOWS).join(", ").slice(0, LONGEST_FLOWS) || "nothing that is known"}`;
   const { authorizationServer } = offers;
   if (options.oauth === true && authorizationServer === null) {
     return refuse(
@@ -166,12 +171,13 @@ async function givenPassword(
   let text: string;
   try {
     if (options.passwordStdin === true) text = await stdin.text(LONGEST_PASSWORD_BYTES);
-    else if (options.passwordFile !== undefined) text = await readFile(options.passwordFile, "utf8");
+    else if (options.passwordFile !== undefined)
+      text = await readText(createReadStream(options.passwordFile), LONGEST_PASSWORD_BYTES);
     else if (options.password !== true && env[PASSWORD_VARIABLE] !== undefined) text = env[PASSWORD_VARIABLE];
     else return null;
   } catch (error) {
     const place = options.passwordFile === undefined ? "standard input" : options.passwordFile;
-    const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
+    const code = ` (${whyUnread(error)})`;
     return { problem: `the password can't be read from ${place}${code}` };
   }
   const password = text.replace(/\r?\n$/, "");
@@ -180,16 +186,16 @@ async function givenPassword(
 
 function words({ address, addressWithCode, code, lifetimeMs }: DeviceInvitation): string {
   const minutes = Math.max(1, Math.round(lifetimeMs / 60_000));
-  const direct = addressWithCode === null ? "" : `  ${printable(addressWithCode)}\n\nor open `;
+  const direct = addressWithCode === null ? "" : `  ${visible(addressWithCode)}\n\nor open `;
   const open = addressWithCode === null ? "Open " : "";
   return (
     "Let the bot in as its own account, in any browser, on any machine. " +
     (addressWithCode === null ? "" : "Open\n\n") +
-    `${direct}${open}${printable(address)} and type the code ${printable(code)}. Waiting for at most ${minutes} ${minutes === 1 ? "minute" : "minutes"} ...\n`
+    `${direct}${open}${visible(address)} and type the code ${visible(code)}. Waiting for at most ${minutes} ${minutes === 1 ? "minute" : "minutes"} ...\n`
   );
 }
 
-/** It comes from a server: nothing in it may steer the terminal. */
-function printable(text: string): string {
+/** A server's address or code, in which nothing may look like something else. */
+function visible(text: string): string {
   return text.replace(/[^\x21-\x7e]/g, "?").slice(0, 2_000);
 }

@@ -7,6 +7,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { isCryptoPanic } from "../crypto/machine.ts";
 import { ConfigError, DocketError, ExitCode, formatProblem } from "../errors.ts";
 import { stepKinds } from "../handlers/stepKinds.ts";
+import { printableLines } from "../protocol/printable.ts";
 import { addCheck } from "./check.ts";
 import type { AddCommand, CommandContext, CommandResult } from "./command.ts";
 import { addDoctor } from "./doctor.ts";
@@ -63,11 +64,11 @@ export async function runProgram(args: readonly string[], world: Omit<CommandCon
 /** Says what ended the process, and returns what it exits with. Also for what nobody caught. */
 export function reportFailure(error: unknown, stderr: CommandContext["stderr"]): number {
   if (error instanceof ConfigError) {
-    for (const problem of error.problems) stderr.write(`${formatProblem(problem)}\n`);
+    for (const problem of error.problems) stderr.write(`${printableLines(formatProblem(problem))}\n`);
     return error.exitCode;
   }
   if (error instanceof DocketError && error.exitCode !== ExitCode.bug) {
-    stderr.write(`docket: ${error.message} (${error.code})\n`);
+    stderr.write(`docket: ${printableLines(error.message)} (${error.code})\n`);
     return error.exitCode;
   }
   // A panic that the crypto library throws out of a microtask reaches nobody but the process.

@@ -1,5 +1,5 @@
 /** `docket request`: asks a room for a status as another account than the bot's, and shows who received it and who answered what. */
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { systemClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
@@ -17,6 +17,7 @@ import { readSubject } from "../requester/question.ts";
 import { inWords, type Fact } from "../requester/report.ts";
 import { isRoomReference } from "../requester/roomLookup.ts";
 import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
+import { readText, whyUnread } from "./standardInput.ts";
 
 interface RequestOptions {
   readonly config: string;
@@ -162,11 +163,9 @@ function requireNoBot({ file, handlers, invites }: Config): void {
 async function readContent(file: string, context: CommandContext): Promise<string> {
   if (file !== "-") {
     try {
-      return await readFile(file, "utf8");
+      return await readText(createReadStream(file), LARGEST_CONTENT_BYTES);
     } catch (error) {
-      const code =
-        error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "no reason given";
-      throw new Misuse(`the content can't be read from ${file} (${code})`);
+      throw new Misuse(`the content can't be read from ${file} (${whyUnread(error)})`);
     }
   }
   try {

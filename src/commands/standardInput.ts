@@ -1,4 +1,4 @@
-/** What comes in at standard input: a text as a whole, or a line that is typed and not shown. */
+/** What comes in at standard input, or from a file in its place: a text as a whole, or a line that is typed and not shown. */
 import type { Readable } from "node:stream";
 import type { TextSink } from "./command.ts";
 
@@ -13,6 +13,14 @@ export async function readText(input: AsyncIterable<Uint8Array | string>, maxByt
     chunks.push(bytes);
   }
   return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+}
+
+/** Why `readText` failed, in a few words. @throws the error itself where it is none that reading has */
+export function whyUnread(error: unknown): string {
+  if (error instanceof RangeError) return "it is too long";
+  if (error instanceof TypeError) return "it is not UTF-8";
+  if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
+  throw error;
 }
 
 /** A terminal for reading. */

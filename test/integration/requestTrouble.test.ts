@@ -1,5 +1,6 @@
 /** `docket request` when things go wrong on the way: lost replies, limits, gaps, kills, and a data directory that is not its own. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readMessageIndex } from "../../demo/sender/seenEvent.ts";
@@ -56,6 +57,27 @@ for (const [what, fault] of [
     assert.equal(events.length, 1);
   });
 }
+
+test("an alias that stands for no possible room is the homeserver's mistake, and no bug", async (t) => {
+  const here = await scene(t, false);
+  for (const roomId of ["!\ud800", "!a\u001b[31mb", "!", 5]) {
+    const body = { room_id: roomId };
+    here.server.fault({ path: /\/directory\/room\//, action: { kind: "answer", status: 200, body } });
+    const { code, stderr } = await here.who.ask(["#room:localhost", "--type", REPORT]).ended;
+    assert.deepEqual([code, /names no room for the alias/.test(stderr)], [69, true], stderr);
+  }
+});
+
+test("content that is not text is not sent with other characters in its place", async (t) => {
+  const here = await scene(t, false);
+  const file = join(temporaryDirectory(t), "content.json");
+  writeFileSync(file, Buffer.from('{"body":"Übung"}', "latin1"));
+  const latin = await here.who.ask([here.roomId, "--type", REPORT, "--content", file]).ended;
+  assert.deepEqual([latin.code, /not UTF-8/.test(latin.stderr)], [64, true], latin.stderr);
+  const endless = await here.who.ask([here.roomId, "--type", REPORT, "--content", "/dev/zero"]).ended;
+  assert.deepEqual([endless.code, /too long/.test(endless.stderr)], [64, true], endless.stderr);
+  assert.equal(sends(here).length, 0);
+});
 
 test("when no reply to the event comes at all, it is known from the sync that it was sent", async (t) => {
   const here = await scene(t, true);

@@ -120,6 +120,62 @@ describe("docket login", () => {
     assert.equal(here.server.requests({ method: "POST", path: /\/login$/ }).length, 0);
   });
 
+  it("lets no word of the homeserver steer the terminal", async (t) => {
+    const here = await loginPlace(t);
+    const steering = "\u001b]0;title\u0007\u202e\u009b31m";
+    here.server.setSignIn({ flows: [`m.login.${steering}`] });
+    const offer = await here.login();
+    assert.deepEqual([offer.code, /takes no passwords.*m\.login\./.test(offer.stderr)], [69, true]);
+    here.server.setSignIn({ flows: ["m.login.password"] });
+    const outcomes = [offer];
+    const answer = { user_id: USER, device_id: "DEVICE", access_token: "canary" };
+    for (const wrong of [{ user_id: `@other${steering}:localhost` }, { device_id: `D${steering}` }]) {
+      const body = { ...answer, ...wrong };
+      here.server.fault({ method: "POST", path: /\/login$/, times: 10, action: { kind: "answer", status: 200, body } });
+      const outcome = await here.login();
+      assert.deepEqual([outcome.code, /can't be used/.test(outcome.stderr)], [69, true], outcome.stderr);
+      outcomes.push(outcome);
+      here.server.clearFaults();
+    }
+    for (const { stdout, stderr } of outcomes) assert.doesNotMatch(`${stdout}${stderr}`, /[^\P{Cc}\n]|\u202e|canary/u);
+    assert.equal(here.stored(), null);
+  });
+
+  it("takes tokens whose lifetime makes no sense, and does not name the disk for it", async (t) => {
+    for (const lifetime of [1234.5, 1e300, -5]) {
+      const here = await loginPlace(t);
+      const { accessToken } = here.server.signIn(USER, "ADMINS");
+      const body = { user_id: USER, device_id: "ADMINS", access_token: accessToken, refresh_token: "r" };
+      const action = { kind: "answer", status: 200, body: { ...body, expires_in_ms: lifetime } } as const;
+      here.server.fault({ method: "POST", path: /\/login$/, action });
+      const outcome = await here.login();
+      assert.equal(outcome.code, 0, outcome.stderr);
+      assert.equal(here.stored()?.refreshToken, "r");
+    }
+  });
+
+  it("asks for the password where the metadata of the authorization server name no list of grants", async (t) => {
+    for (const grants of [5, null, {}]) {
+      const here = await loginPlace(t);
+      const issuer = "http://127.0.0.1:1/";
+      const endpoints = { token_endpoint: `${issuer}token`, device_authorization_endpoint: `${issuer}device` };
+      const body = { issuer, ...endpoints, grant_types_supported: grants };
+      here.server.fault({ path: /\/auth_metadata$/, action: { kind: "answer", status: 200, body } });
+      const outcome = await here.login();
+      assert.equal(outcome.code, 0, outcome.stderr);
+    }
+  });
+
+  it("reads no password that is not text from a file, and no file without an end", async (t) => {
+    const here = await loginPlace(t);
+    const secret = join(here.dataDirectory, "..", "password");
+    writeFileSync(secret, Buffer.from(PASSWORD, "latin1"));
+    const latin = await docket("login", "--config", here.file, "--password-file", secret);
+    assert.deepEqual([latin.code, /not UTF-8/.test(latin.stderr)], [64, true], latin.stderr);
+    const endless = await docket("login", "--config", here.file, "--password-file", "/dev/zero");
+    assert.deepEqual([endless.code, /too long/.test(endless.stderr)], [64, true], endless.stderr);
+  });
+
   it("refuses another account's directory before it signs in", async (t) => {
     const here = await loginPlace(t);
     assert.equal((await here.login()).code, 0);

@@ -64,6 +64,9 @@ describe("docket logout", () => {
     assert.equal(outcome.code, 0);
     assert.match(outcome.stdout, /Nobody is signed in.*--configured-token/s);
     assert.ok(here.server.devices(USER).has("ADMINS"));
+    const both = await docket("logout", "--configured-token", "--local", "--config", here.file);
+    assert.equal(both.code, 64, "one asks the homeserver, the other does not");
+    assert.ok(here.server.devices(USER).has("ADMINS"));
     const asked = await docket("logout", "--configured-token", "--config", here.file);
     assert.equal(asked.code, 0, asked.stderr);
     assert.ok(!here.server.devices(USER).has("ADMINS"));
