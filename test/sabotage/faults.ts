@@ -1313,4 +1313,67 @@ export const faults: readonly Fault[] = [
       name: "sends nothing over plain HTTP to another machine",
     },
   },
+  {
+    name: "broken-milliseconds",
+    breaks: "a lifetime with fractions does not cost the tokens that came with it",
+    file: "src/session/readTokens.ts",
+    find: "Math.floor(now + lifetimeMs)",
+    replace: "now + lifetimeMs",
+    test: {
+      file: "test/unit/session/readTokens.test.ts",
+      name: "a lifetime with fractions ends in whole milliseconds, as the database wants it",
+    },
+  },
+  {
+    name: "code-outlived",
+    breaks: "a sign-in by code waits no longer than its code is good",
+    file: "src/session/oauth/deviceGrant.ts",
+    find: "Math.min(intervalMs, endsAt - clock.now())",
+    replace: "intervalMs",
+    test: { file: "test/integration/deviceGrant.test.ts", name: "waits no longer than the code is good" },
+  },
+  {
+    name: "authorization-server-flooded",
+    breaks: "an authorization server is asked at most once a second",
+    file: "src/session/oauth/deviceGrant.ts",
+    find: "const SHORTEST_INTERVAL_MS = 1_000;",
+    replace: "const SHORTEST_INTERVAL_MS = 100;",
+    test: {
+      file: "test/integration/deviceGrant.test.ts",
+      name: "asks at most once a second, whatever the server names",
+    },
+  },
+  {
+    name: "terminal-steered",
+    breaks: "no word of a homeserver steers the terminal",
+    file: "src/commands/login.ts",
+    find: "`docket: ${printable(problem)}\\n`",
+    replace: "`docket: ${problem}\\n`",
+    test: {
+      file: "test/integration/commands/login.test.ts",
+      name: "lets no word of the homeserver steer the terminal",
+    },
+  },
+  {
+    name: "file-taken-for-directory",
+    breaks: "the doctor says that no data directory can be made",
+    file: "src/ops/doctor/lookAtDisk.ts",
+    find: "if (!isDirectory(place)) return",
+    replace: 'if (place === "") return',
+    test: {
+      file: "test/integration/doctorAlone.test.ts",
+      name: "a data directory that no start could make is wrong, and not called a new installation",
+    },
+  },
+  {
+    name: "impossible-room",
+    breaks: "an alias that stands for no possible room is no bug",
+    file: "src/requester/roomLookup.ts",
+    find: 'if (typeof roomId === "string" && isRoomId(roomId)) return roomId;',
+    replace: 'if (typeof roomId === "string") return roomId as RoomId;',
+    test: {
+      file: "test/integration/requestTrouble.test.ts",
+      name: "an alias that stands for no possible room is the homeserver's mistake, and no bug",
+    },
+  },
 ];
