@@ -15,6 +15,7 @@ import { notAsked } from "../ops/doctor/asked.ts";
 import { REPORT, withFindings, type DoctorReport } from "../ops/doctor/finding.ts";
 import type { LonelySight } from "../ops/doctor/lookAlone.ts";
 import { ownFindings } from "../ops/doctor/ownFindings.ts";
+import { printableJson } from "../protocol/printable.ts";
 import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
 import { doctorPage } from "./doctorPage.ts";
 import { HEALTH } from "./health.ts";
@@ -51,7 +52,7 @@ export function addDoctor(program: Command, context: CommandContext, run: RunCom
 
 async function doctor(options: DoctorOptions, context: CommandContext): Promise<CommandResult> {
   const report = await examined(options, context);
-  context.stdout.write(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : doctorPage(report));
+  context.stdout.write(options.json === true ? `${printableJson(report, 2)}\n` : doctorPage(report));
   return report.state === "wrong" ? SOMETHING_IS_WRONG : ExitCode.ok;
 }
 

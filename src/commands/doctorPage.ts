@@ -1,5 +1,6 @@
 /** The doctor's report as a page of text: the worst first, lines of 96 columns, commands unbroken so that they can be copied. Pure. */
 import { findingStates, type DoctorReport, type Finding, type FindingState } from "../ops/doctor/finding.ts";
+import { printable } from "../protocol/printable.ts";
 
 const WIDTH = 96;
 const MARGIN = 2;
@@ -85,9 +86,4 @@ function wrapped(text: string, indent: number, hanging = 0): string[] {
   }
   if (line !== "") lines.push(line);
   return lines.map((part, place) => `${" ".repeat(indent + (place === 0 ? 0 : hanging))}${part}`);
-}
-
-/** Room IDs and device names come from strangers: control and direction characters must not reach a terminal. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, "\u{fffd}");
 }
