@@ -1,5 +1,5 @@
 /** `docket logout`: signs the bot's device out, and forgets its tokens. */
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { systemClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { loadConfig } from "../config/loadConfig.ts";
@@ -24,7 +24,11 @@ export function addLogout(program: Command, context: CommandContext, run: RunCom
         "Exits 0 also when nobody is signed in.",
     )
     .option("-c, --config <file>", "the configuration file", defaultConfigFile)
-    .option("--local", "remove the tokens here without asking the homeserver, which keeps the device")
+    .addOption(
+      new Option("--local", "remove the tokens here without asking the homeserver, which keeps the device").conflicts(
+        "configuredToken",
+      ),
+    )
     .option("--configured-token", "sign out the device of account.token, which `docket login` has nothing to do with")
     .action((options: LogoutOptions) => run(() => logout(options, context)));
 }
@@ -76,7 +80,8 @@ async function logout(options: LogoutOptions, context: CommandContext): Promise<
     stdout.write(signedOut === null ? `${nobody}${ownToken(config)}\n` : `${whatRemains(signedOut)}\n`);
     return ExitCode.ok;
   } catch (error) {
-    if (error instanceof ServerUnreachable || error instanceof ServerRefused)
+    const nothingRemoved = error instanceof ServerUnreachable || error instanceof ServerRefused;
+    if (nothingRemoved && options.configuredToken !== true)
       context.stderr.write("docket: not signed out, and nothing was removed. --local removes the tokens here alone\n");
     throw error;
   } finally {
