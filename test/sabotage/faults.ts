@@ -914,6 +914,28 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: "doctor-signed-out-is-well",
+    breaks: "a data directory whose device was signed out is told to be of no use, before anybody signs in with it",
+    file: "src/ops/doctor/installationChecks.ts",
+    find: "if (owner.isSignedOut)",
+    replace: "if (owner.userId === '')",
+    test: {
+      file: doctorChecks,
+      name: "a data directory whose device was signed out is wrong: nobody can sign in with it again",
+    },
+  },
+  {
+    name: "doctor-json-steers",
+    breaks: "words of strangers never steer a terminal, as JSON neither",
+    file: "src/commands/doctor.ts",
+    find: "`${printableJson(report, 2)}\\n`",
+    replace: "`${JSON.stringify(report, null, 2)}\\n`",
+    test: {
+      file: doctorAlone,
+      name: "as JSON too, no word of somebody else's steers the terminal, and all of them read back",
+    },
+  },
+  {
     name: "doctor-warning-is-wrong",
     breaks: "warnings alone are no failure",
     file: "src/ops/doctor/finding.ts",
