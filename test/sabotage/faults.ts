@@ -48,8 +48,8 @@ export const faults: readonly Fault[] = [
     name: "token-not-saved",
     breaks: "a restart goes on where it was",
     file: "src/journal/accept.ts",
-    find: ".run(batch.nextBatch);",
-    replace: '.run(batch.since ?? "");',
+    find: "setSyncPosition(database, batch.nextBatch);",
+    replace: 'setSyncPosition(database, batch.since ?? "");',
     test: {
       file: inbox,
       name: "the token is written with the events that it covers, and both are there after a restart",

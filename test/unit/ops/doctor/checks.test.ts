@@ -299,7 +299,8 @@ test("the disk is wrong below the limit, a warning near it, and off where nobody
 });
 
 test("the data directory: another's, a requester's, one that may not be read, or that is damaged is wrong", async () => {
-  const owner = { userId: "@docket:example.org" as UserId, deviceId: "docket1" as DeviceId, role: "bot" as const };
+  const ids = { userId: "@docket:example.org" as UserId, deviceId: "docket1" as DeviceId };
+  const owner = { ...ids, role: "bot" as const, isSignedOut: false };
   const directory = (value: Facts["directory"]) => judged("data_directory", { directory: value });
   assert.equal((await directory({ kind: "good", owner: { ...owner, deviceId: "OTHER" as DeviceId } })).state, "wrong");
   assert.equal((await directory({ kind: "good", owner: { ...owner, userId: "@e:x" as UserId } })).state, "wrong");
