@@ -1,6 +1,6 @@
 /** The doctor's report as a page of text: the worst first, lines of 96 columns, commands unbroken so that they can be copied. Pure. */
-import { printable } from "../protocol/printable.ts";
 import { findingStates, type DoctorReport, type Finding, type FindingState } from "../ops/doctor/finding.ts";
+import { printable } from "../protocol/printable.ts";
 
 const WIDTH = 96;
 const MARGIN = 2;

@@ -186,16 +186,16 @@ async function givenPassword(
 
 function words({ address, addressWithCode, code, lifetimeMs }: DeviceInvitation): string {
   const minutes = Math.max(1, Math.round(lifetimeMs / 60_000));
-  const direct = addressWithCode === null ? "" : `  ${visible(addressWithCode)}\n\nor open `;
+  const direct = addressWithCode === null ? "" : `  ${plainAscii(addressWithCode)}\n\nor open `;
   const open = addressWithCode === null ? "Open " : "";
   return (
     "Let the bot in as its own account, in any browser, on any machine. " +
     (addressWithCode === null ? "" : "Open\n\n") +
-    `${direct}${open}${visible(address)} and type the code ${visible(code)}. Waiting for at most ${minutes} ${minutes === 1 ? "minute" : "minutes"} ...\n`
+    `${direct}${open}${plainAscii(address)} and type the code ${plainAscii(code)}. Waiting for at most ${minutes} ${minutes === 1 ? "minute" : "minutes"} ...\n`
   );
 }
 
-/** A server's address or code, in which nothing may look like something else. */
-function visible(text: string): string {
+/** It comes from a server: nothing in it may steer the terminal, or look like another address. */
+function plainAscii(text: string): string {
   return text.replace(/[^\x21-\x7e]/g, "?").slice(0, 2_000);
 }

@@ -80,7 +80,8 @@ async function logout(options: LogoutOptions, context: CommandContext): Promise<
     stdout.write(signedOut === null ? `${nobody}${ownToken(config)}\n` : `${whatRemains(signedOut)}\n`);
     return ExitCode.ok;
   } catch (error) {
-    if (error instanceof ServerUnreachable || error instanceof ServerRefused)
+    const nothingRemoved = error instanceof ServerUnreachable || error instanceof ServerRefused;
+    if (nothingRemoved && options.configuredToken !== true)
       context.stderr.write("docket: not signed out, and nothing was removed. --local removes the tokens here alone\n");
     throw error;
   } finally {

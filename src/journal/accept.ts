@@ -9,6 +9,7 @@ import type { Invites } from "./invites.ts";
 import { unpark } from "./parking.ts";
 import type { RoomStates, RoomView } from "./roomStates.ts";
 import type { RoomUpdate, SyncBatch } from "./syncBatch.ts";
+import { setSyncPosition } from "./syncPosition.ts";
 
 /** What a sync is written through: all on the same connection. */
 export interface AcceptPorts {
@@ -62,9 +63,7 @@ export function accept(
     invites.add(invite, batch.receivedAt);
   }
   const unparked = unpark(database, batch.newSessions);
-  database
-    .prepare("INSERT INTO meta (key, value) VALUES ('sync_token', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
-    .run(batch.nextBatch);
+  setSyncPosition(database, batch.nextBatch);
   return { added, unparked, gaps: gapsIn };
 }
 

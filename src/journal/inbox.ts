@@ -19,6 +19,7 @@ import type { Draft } from "./outboxEntry.ts";
 import { giveUpParked, unpark, type GivenUp, type ParkingLimit } from "./parking.ts";
 import { claimOverdue, claimReady } from "./readyQueue.ts";
 import type { SessionKey, SyncBatch } from "./syncBatch.ts";
+import { syncPosition } from "./syncPosition.ts";
 
 /** Why an entry is settled: a word for the log and the metrics, and a reason where there is one. */
 export interface Decision {
@@ -66,8 +67,7 @@ export class Inbox {
 
   /** The sync token up to which everything is on disk; null before the first sync. */
   position(): SyncToken | null {
-    const row = this.database.prepare<{ value: string }>("SELECT value FROM meta WHERE key = 'sync_token'").get();
-    return row === undefined ? null : (row.value as SyncToken);
+    return syncPosition(this.database);
   }
 
   /**

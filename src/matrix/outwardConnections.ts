@@ -11,6 +11,7 @@ import { createSecureContext, getCACertificates, type SecureContext } from "node
 import { Agent, buildConnector, type Dispatcher } from "undici";
 import { proxyFinder, type NetworkSettings } from "../config/network.ts";
 import type { ProxyServer } from "../config/proxyServer.ts";
+import { failureCode } from "./failureCode.ts";
 import { ProxyFailure, schemesOf } from "./proxyFailure.ts";
 import { openTunnel, type TunnelLimits } from "./tunnel.ts";
 
@@ -74,7 +75,7 @@ export class OutwardConnections {
       const ofProxy = { hostname, host: hostname, port: String(port), protocol: secure ? "https:" : "http:" };
       this.straight(ofProxy, (error, socket) => {
         if (error === null) callback(null, socket);
-        else callback(new ProxyFailure(proxy, authority, { kind: "unreached", code: codeOf(error) }), null);
+        else callback(new ProxyFailure(proxy, authority, { kind: "unreached", code: failureCode(error) }), null);
       });
     }
   }
@@ -134,9 +135,4 @@ function watched(handler: Dispatcher.DispatchHandler, proxy: ProxyServer, target
     onResponseEnd: (controller, trailers) => handler.onResponseEnd?.(controller, trailers),
     onResponseError: (controller, error) => handler.onResponseError?.(controller, error),
   };
-}
-
-function codeOf(error: Error): string {
-  const code: unknown = "code" in error ? error.code : null;
-  return typeof code === "string" && /^[A-Z][A-Z0-9_]{0,63}$/.test(code) ? code : "no reason given";
 }

@@ -6,6 +6,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { ProxyServer } from "../config/proxyServer.ts";
 import { ServerUnreachable } from "../errors.ts";
 import type { RequestName } from "./endpoint.ts";
+import { isTlsFailure } from "./failureCode.ts";
 
 export type ProxyTrouble =
   /** No connection to the proxy came about; the system's or undici's code. */
@@ -71,7 +72,7 @@ function unreachedHint(code: string, source: string): string {
   if (code === "ENOTFOUND" || code === "EAI_AGAIN")
     return `Its name is not found in DNS: check ${source} and the machine's name server`;
   if (code === "ECONNREFUSED") return `Nothing listens there: check that the proxy runs, and the port in ${source}`;
-  if (/^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|EPROTO)/.test(code))
+  if (isTlsFailure(code))
     return `TLS with it failed: check its scheme and name in ${source}, and its certificate (own authority: \`network.certificate_authorities\`)`;
   return `Check ${source}, the network and the firewall`;
 }

@@ -6,6 +6,7 @@ import type { ProxyServer } from "../config/proxyServer.ts";
 import { ServerRefused, ServerUnreachable } from "../errors.ts";
 import { isJsonObject } from "../protocol/json.ts";
 import type { RequestName } from "./endpoint.ts";
+import { isTlsFailure, knownCode, NO_CODE } from "./failureCode.ts";
 import { proxyFailed, proxyFailureIn } from "./proxyFailure.ts";
 
 export interface RefusedReply {
@@ -157,16 +158,14 @@ function lowestCause(error: unknown): { code: string; syscall: string | null } {
   let syscall: string | null = null;
   for (let depth = 0; depth < 8 && current instanceof Error; depth += 1) {
     const details = current as Error & { readonly code?: unknown; readonly syscall?: unknown };
-    if (typeof details.code === "string" && /^[A-Z][A-Z0-9_]{0,63}$/.test(details.code)) code = details.code;
+    code = knownCode(details.code) ?? code;
     if (typeof details.syscall === "string") syscall = details.syscall;
     // The one refusal of `fetch` itself that an address in the configuration can meet; it has no code.
     if (code === null && current.message === "bad port") code = "BAD_PORT";
     current = current instanceof AggregateError ? current.errors[0] : current.cause;
   }
-  return { code: code ?? "no reason given", syscall };
+  return { code: code ?? NO_CODE, syscall };
 }
-
-const TLS = /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|EPROTO)/;
 
 /** Failures before a byte of the request left: resolving, connecting, the TLS handshake. */
 function neverSent(code: string, syscall: string | null): boolean {
@@ -174,7 +173,7 @@ function neverSent(code: string, syscall: string | null): boolean {
     syscall === "connect" ||
     syscall === "getaddrinfo" ||
     ["UND_ERR_CONNECT_TIMEOUT", "ECONNREFUSED", "BAD_PORT"].includes(code);
-  return beforeSending || (TLS.test(code) && !code.startsWith("ERR_SSL_") && code !== "EPROTO");
+  return beforeSending || (isTlsFailure(code) && !code.startsWith("ERR_SSL_") && code !== "EPROTO");
 }
 
 function unreachableHint(code: string): string {
@@ -182,7 +181,7 @@ function unreachableHint(code: string): string {
     return "Its name is not found in DNS: check `homeserver` and the machine's name server";
   if (code === "ECONNREFUSED")
     return "Nothing listens there: check that the homeserver runs, and the port in `homeserver`";
-  if (TLS.test(code)) {
+  if (isTlsFailure(code)) {
     return "TLS failed: check the certificate (expired, other name, own authority: `network.certificate_authorities` or NODE_EXTRA_CA_CERTS) and that `homeserver` has the right scheme and port";
   }
   if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT" || code.endsWith("UNREACH")) {

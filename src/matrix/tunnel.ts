@@ -7,6 +7,7 @@ import { request as httpsRequest } from "node:https";
 import { isIP, type Socket } from "node:net";
 import type { SecureContext } from "node:tls";
 import type { ProxyServer } from "../config/proxyServer.ts";
+import { failureCode } from "./failureCode.ts";
 import { ProxyFailure, schemesOf, type ProxyTrouble } from "./proxyFailure.ts";
 
 export interface TunnelLimits {
@@ -73,15 +74,9 @@ export function openTunnel(
     socket.on("error", () => undefined).destroy();
     end({ kind: "refused", status, schemes: schemesOf(response.headers) });
   });
-  request.on("error", (error: NodeJS.ErrnoException) => {
-    end({ kind: reached ? "unclear" : "unreached", code: knownCode(error) });
+  request.on("error", (error: Error) => {
+    end({ kind: reached ? "unclear" : "unreached", code: failureCode(error) });
   });
   request.end();
   return promise;
-}
-
-function knownCode(error: Error): string {
-  const lowest = error instanceof AggregateError ? (error.errors[0] as unknown) : error;
-  const code: unknown = lowest instanceof Error && "code" in lowest ? lowest.code : null;
-  return typeof code === "string" && /^[A-Z][A-Z0-9_]{0,63}$/.test(code) ? code : "no reason given";
 }

@@ -15,6 +15,7 @@ import type { RoomStates } from "../journal/roomStates.ts";
 import type { Service } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver, ServerVersions } from "../matrix/homeserver.ts";
+import { offersStateAfter } from "../matrix/syncQuery.ts";
 import type { Metrics } from "../metrics.ts";
 import { receiptSupport } from "../protocol/receipts.ts";
 import { RecordStore } from "../record/recordStore.ts";
@@ -134,7 +135,7 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
       new SyncLoop({
         ...base,
         receiver: new Intake({ ...base, limit: limits.inbox }),
-        stateAfter: versions.unstableFeatures["org.matrix.msc4222"] === true,
+        stateAfter: offersStateAfter(versions),
       }),
     ],
   ];

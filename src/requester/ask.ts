@@ -15,6 +15,7 @@ import { RoomStates } from "../journal/roomStates.ts";
 import { supervise } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { OutgoingEvent } from "../matrix/homeserver.ts";
+import { offersStateAfter } from "../matrix/syncQuery.ts";
 import type { Dialect } from "../protocol/dialects.ts";
 import type { EventId, RoomId, TxnId } from "../protocol/ids.ts";
 import { readReference } from "../protocol/responses.ts";
@@ -119,8 +120,7 @@ class Exchange {
     const roomId = await findRoom(this.question.room, homeserver, stop);
     if (roomId === null) return this.refused("the homeserver knows no such alias", null);
     follower = this.followerOf(roomId, session, onFailure);
-    // The Matrix specification has it since v1.16; servers show the proposal's flag.
-    const stateAfter = session.versions.unstableFeatures["org.matrix.msc4222"] === true;
+    const stateAfter = offersStateAfter(session.versions);
     await follower.catchUp(stateAfter, stop);
     const found = await readRoom(roomId, userId, homeserver, stop);
     if (found.kind === "refused") return this.refused(found.problem, found.refusal);

@@ -13,6 +13,7 @@ import { ServerUnreachable } from "../errors.ts";
 import type { Database } from "../journal/database.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
 import type { RoomUpdate } from "../journal/syncBatch.ts";
+import { setSyncPosition, syncPosition } from "../journal/syncPosition.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { nextAttemptIn } from "../matrix/retries.ts";
 import type { RawEvent } from "../protocol/events.ts";
@@ -88,8 +89,7 @@ export class RoomFollower implements SyncReceiver {
   }
 
   position(): SyncToken | null {
-    const row = this.ports.database.prepare<{ value: string }>("SELECT value FROM meta WHERE key = 'sync_token'").get();
-    return row === undefined ? null : (row.value as SyncToken);
+    return syncPosition(this.ports.database);
   }
 
   /** Encrypted events since `follow` that could not be read so far. */
@@ -158,11 +158,7 @@ export class RoomFollower implements SyncReceiver {
       database.transaction(() => {
         held.apply();
         if (update !== null) this.apply(update);
-        database
-          .prepare(
-            "INSERT INTO meta (key, value) VALUES ('sync_token', ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-          )
-          .run(nextBatch);
+        setSyncPosition(database, nextBatch);
       });
       return newSessions.length > 0;
     });

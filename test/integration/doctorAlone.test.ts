@@ -8,6 +8,7 @@ import Sqlite from "better-sqlite3-multiple-ciphers";
 import { startDevServer } from "../../devserver/server.ts";
 import { Credentials } from "../../src/journal/credentials.ts";
 import { Database } from "../../src/journal/database.ts";
+import { REPORT } from "../../src/ops/doctor/finding.ts";
 import type { DeviceId, UserId } from "../../src/protocol/ids.ts";
 import { writeConfig } from "../support/botProcess.ts";
 import { startConversation, type Conversation } from "../support/conversation.ts";
@@ -222,6 +223,14 @@ test("a configuration with mistakes is the first finding, with each mistake at i
   const none = await docket("doctor", "--config", join(directory, "none.yaml"));
   assert.equal(none.code, 1);
   assert.match(none.stdout, /there is no such file/);
+});
+
+test("as JSON too, no word of somebody else's steers the terminal, and all of them read back", async (t) => {
+  const name = "no\u202ene.yaml";
+  const { stdout } = await docket("doctor", "--json", "--config", join(temporaryDirectory(t), name));
+  assert(!stdout.includes("\u202e"));
+  const { findings } = REPORT.parse(JSON.parse(stdout));
+  assert(findings.some((finding) => JSON.stringify(finding).includes(name)));
 });
 
 test("an administrator's token that can't be read is a mistake of the command line, and its own exit code", async (t) => {

@@ -48,8 +48,8 @@ export const faults: readonly Fault[] = [
     name: "token-not-saved",
     breaks: "a restart goes on where it was",
     file: "src/journal/accept.ts",
-    find: ".run(batch.nextBatch);",
-    replace: '.run(batch.since ?? "");',
+    find: "setSyncPosition(database, batch.nextBatch);",
+    replace: 'setSyncPosition(database, batch.since ?? "");',
     test: {
       file: inbox,
       name: "the token is written with the events that it covers, and both are there after a restart",
@@ -911,6 +911,28 @@ export const faults: readonly Fault[] = [
     test: {
       file: doctorAlone,
       name: "a token that is refused, and a device whose keys are elsewhere, are told with what to do",
+    },
+  },
+  {
+    name: "doctor-signed-out-is-well",
+    breaks: "a data directory whose device was signed out is told to be of no use, before anybody signs in with it",
+    file: "src/ops/doctor/installationChecks.ts",
+    find: "if (owner.isSignedOut)",
+    replace: "if (owner.userId === '')",
+    test: {
+      file: doctorChecks,
+      name: "a data directory whose device was signed out is wrong: nobody can sign in with it again",
+    },
+  },
+  {
+    name: "doctor-json-steers",
+    breaks: "words of strangers never steer a terminal, as JSON neither",
+    file: "src/commands/doctor.ts",
+    find: "`${printableJson(report, 2)}\\n`",
+    replace: "`${JSON.stringify(report, null, 2)}\\n`",
+    test: {
+      file: doctorAlone,
+      name: "as JSON too, no word of somebody else's steers the terminal, and all of them read back",
     },
   },
   {

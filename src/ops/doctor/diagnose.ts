@@ -38,7 +38,7 @@ export interface Sight {
 
 const DAY_MS = 86_400_000;
 
-/** Takes 15 seconds at most. */
+/** Waits 15 seconds at most for the homeserver, and 10 for the crypto library where it has to read the keys itself. */
 export async function diagnose(sight: Sight, ports: { clock: Clock; version: string }): Promise<DoctorReport> {
   const { clock, version } = ports;
   const { configuration, database, directory, directoryPath } = sight;

@@ -5,7 +5,7 @@ import type { OwnIdentity } from "../../crypto/cryptoEngine.ts";
 import type { DeviceSignature } from "../../crypto/deviceSignature.ts";
 import type { ConfigProblem } from "../../errors.ts";
 import type { Census } from "../../journal/census.ts";
-import type { Role } from "../../journal/ownership.ts";
+import type { Owner } from "../../journal/ownership.ts";
 import type { Greeting } from "../../matrix/homeserver.ts";
 import type { DeviceId, RoomId, UserId } from "../../protocol/ids.ts";
 import type { Facts as VitalFacts } from "../../vitals.ts";
@@ -49,7 +49,7 @@ export type BotFacts =
   | { readonly kind: "unknown" };
 
 export type DirectoryFacts =
-  | { readonly kind: "good"; readonly owner: { userId: UserId; deviceId: DeviceId; role: Role | null } | null }
+  | { readonly kind: "good"; readonly owner: Owner | null }
   /** No directory, or no database in it. */
   | { readonly kind: "absent" }
   /** Of an older version: the next start brings it up to date. */

@@ -101,6 +101,11 @@ function judgeDirectory(facts: Facts): Verdict {
       `${path} is used by \`docket request\`, and no bot can work with it.`,
       "Give the bot a configuration with an account and a data.directory of its own.",
     );
+  if (owner.isSignedOut)
+    return wrong(
+      `${path} belongs to ${owner.userId}, device ${owner.deviceId}, which was signed out: its keys can't be used again.`,
+      "Give the configuration a new, empty data.directory and sign in there; keep this one, it holds the record.",
+    );
   const expected = ownerExpected(configuration, server);
   if (expected !== null && expected !== owner.userId && expected !== owner.deviceId)
     return wrong(

@@ -56,6 +56,8 @@ function seconds(ms: number): string {
   return `${Math.floor(ms / 1000)} s`;
 }
 
+const SAME_DEVICE = "as the same device, as long as the homeserver has it; the command says if not, and what then";
+
 function judgeToken(facts: Facts, { account }: Config): Verdict {
   const { whoami } = facts.server;
   const signIn = { command: `docket login --config ${configFileOf(facts.configuration)}` };
@@ -67,7 +69,9 @@ function judgeToken(facts: Facts, { account }: Config): Verdict {
   if (whoami.kind === "failed" && whoami.failure.tokenRefused)
     return wrong(
       "The homeserver does not accept the access token.",
-      "Sign in again. That makes a new device, which needs an empty data.directory; keep the old one, it holds the record.",
+      account.token === null
+        ? `Sign in again: ${SAME_DEVICE}.`
+        : `Put a good token of the same device into account.token; or remove account.token and sign in again: ${SAME_DEVICE}.`,
       signIn,
     );
   if (whoami.kind === "failed" && whoami.failure.code === "CONFIG")

@@ -65,8 +65,11 @@ describe("docket logout", () => {
     assert.match(outcome.stdout, /Nobody is signed in.*--configured-token/s);
     assert.ok(here.server.devices(USER).has("ADMINS"));
     const both = await docket("logout", "--configured-token", "--local", "--config", here.file);
-    assert.equal(both.code, 64, "one asks the homeserver, the other does not");
-    assert.ok(here.server.devices(USER).has("ADMINS"));
+    assert.deepEqual([both.code, here.server.devices(USER).has("ADMINS")], [64, true]);
+    here.server.fault({ path: /\/whoami$/, action: { kind: "dropBefore" } });
+    const failed = await docket("logout", "--configured-token", "--config", here.file);
+    assert.equal(failed.code, 69);
+    assert.doesNotMatch(failed.stderr, /--local/, "there is nothing here to be removed");
     const asked = await docket("logout", "--configured-token", "--config", here.file);
     assert.equal(asked.code, 0, asked.stderr);
     assert.ok(!here.server.devices(USER).has("ADMINS"));

@@ -97,6 +97,31 @@ test("a token of another account, of no device, or refused is wrong; a homeserve
   assert.equal(await state(refused(502, "M_UNKNOWN")), "unknown");
 });
 
+test("a refused token is renewed by signing the same device in again, which account.token would keep from counting", async () => {
+  const whoami = refused(401, "M_UNKNOWN_TOKEN", true);
+  const stored = { ...(await wellFacts()) };
+  const { config } = stored;
+  const without = { ...config, account: { ...config.account, token: null } };
+  const signedIn = {
+    ...stored,
+    configuration: { kind: "good", config: without } as const,
+    server: { ...stored.server, whoami },
+  };
+  assert.match(finding(signedIn, "token").advice ?? "", /^Sign in again: as the same device/);
+  const configured = finding({ ...stored, server: { ...stored.server, whoami } }, "token");
+  assert.match(configured.advice ?? "", /remove account\.token.*sign in again: as the same device/);
+});
+
+test("a data directory whose device was signed out is wrong: nobody can sign in with it again", async () => {
+  const facts = await wellFacts();
+  assert(facts.directory.kind === "good" && facts.directory.owner !== null);
+  const owner = { ...facts.directory.owner, isSignedOut: true };
+  const { state, found, advice } = finding({ ...facts, directory: { kind: "good", owner } }, "data_directory");
+  assert.equal(state, "wrong");
+  assert.match(found, /device docket1, which was signed out/);
+  assert.match(advice ?? "", /new, empty data\.directory/);
+});
+
 test("keys of the device that the homeserver has not, or has others of, are wrong for a bot that runs", async () => {
   const keys = (ed25519: string | null, curve25519: string | null = "CURVE") => ({
     keys: known({ ed25519, curve25519, signature: "signed" as const }),
@@ -274,7 +299,8 @@ test("the disk is wrong below the limit, a warning near it, and off where nobody
 });
 
 test("the data directory: another's, a requester's, one that may not be read, or that is damaged is wrong", async () => {
-  const owner = { userId: "@docket:example.org" as UserId, deviceId: "docket1" as DeviceId, role: "bot" as const };
+  const ids = { userId: "@docket:example.org" as UserId, deviceId: "docket1" as DeviceId };
+  const owner = { ...ids, role: "bot" as const, isSignedOut: false };
   const directory = (value: Facts["directory"]) => judged("data_directory", { directory: value });
   assert.equal((await directory({ kind: "good", owner: { ...owner, deviceId: "OTHER" as DeviceId } })).state, "wrong");
   assert.equal((await directory({ kind: "good", owner: { ...owner, userId: "@e:x" as UserId } })).state, "wrong");

@@ -55,7 +55,7 @@ export async function wellFacts(yaml = ""): Promise<Facts & { readonly config: C
     configuration: { kind: "good", config },
     bot: running(),
     directoryPath: "/var/lib/docket",
-    directory: { kind: "good", owner: { userId: USER, deviceId: DEVICE, role: "bot" } },
+    directory: { kind: "good", owner: { userId: USER, deviceId: DEVICE, role: "bot", isSignedOut: false } },
     files: [
       { path: "/etc/docket/config.yaml", kind: "configuration", mode: 0o644, sameOwner: true },
       { path: "/var/lib/docket", kind: "data directory", mode: 0o700, sameOwner: true },
