@@ -18,10 +18,12 @@ export function completeConfig(
     readonly baseDirectory: string;
     readonly document: LocatedYaml;
     readonly network: NetworkSettings;
+    /** Absolute; null where the recovery key stands in no file of its own. */
+    readonly recoveryKeyFile: string | null;
     readonly warnings: readonly ConfigProblem[];
   },
 ): Config {
-  const { file, baseDirectory, document, network, warnings } = source;
+  const { file, baseDirectory, document, network, recoveryKeyFile, warnings } = source;
   const { homeserver, account, data, encryption, invites, responses, receipts, record, limits, operations } = parsed;
   const handlers = parsed.handlers.map(({ types, match, ordered, steps }, handler): HandlerConfig => ({
     types,
@@ -33,10 +35,25 @@ export function completeConfig(
     file,
     baseDirectory,
     homeserver,
-    account: { user: account.user, token: account.token ?? null },
+    account: {
+      user: account.user,
+      token: account.token ?? null,
+      recoveryKey:
+        account.recovery_key === undefined && recoveryKeyFile === null
+          ? null
+          : { value: account.recovery_key ?? null, file: recoveryKeyFile },
+      password: account.password ?? null,
+      createIdentity: account.create_identity,
+    },
     data: { directory: resolve(baseDirectory, data.directory) },
     network,
-    encryption: { plainInEncryptedRoom: encryption.plain_in_encrypted_room, waitForKeysMs: encryption.wait_for_keys },
+    encryption: {
+      decryptFrom: encryption.decrypt_from,
+      sendTo: encryption.send_to,
+      verifiers: encryption.verifiers,
+      plainInEncryptedRoom: encryption.plain_in_encrypted_room,
+      waitForKeysMs: encryption.wait_for_keys,
+    },
     invites: {
       accept: invites.accept,
       publicRooms: invites.public_rooms,
@@ -53,6 +70,7 @@ export function completeConfig(
       maxLifetimeMs: responses.max_lifetime,
       sendMarginMs: responses.send_margin,
       unknownTypes: responses.unknown_types,
+      warnUntrusted: responses.warn_untrusted,
     },
     receipts: { rooms: receipts.rooms, preferStable: receipts.prefer_stable },
     capabilities: parsed.capabilities,

@@ -18,6 +18,17 @@ export interface Config {
     readonly user: UserId;
     /** Null: the device counts that `docket login` has signed in. */
     readonly token: Secret | null;
+    /** Null: the configuration names none. */
+    readonly recoveryKey: {
+      /** Null: the file does not exist yet. */
+      readonly value: Secret | null;
+      /** Absolute; null where the key comes from elsewhere. Written when Docket makes a key and the file does not exist. */
+      readonly file: string | null;
+    } | null;
+    /** For the homeserver's user-interactive authentication, and nothing else. */
+    readonly password: Secret | null;
+    /** Whether identity, secret storage and key backup are made where the account has none. */
+    readonly createIdentity: boolean;
   };
   readonly data: {
     /** Absolute. */
@@ -26,6 +37,12 @@ export interface Config {
   /** The way to other servers. */
   readonly network: NetworkSettings;
   readonly encryption: {
+    /** Whose events are handled. */
+    readonly decryptFrom: "any" | "cross_signed";
+    /** Which devices of the members get the room keys of what the bot sends (MSC4153). */
+    readonly sendTo: "all" | "cross_signed";
+    /** Who may verify the bot, beside the account's own other sessions. */
+    readonly verifiers: readonly UserId[];
     readonly plainInEncryptedRoom: "accept" | "warn" | "refuse";
     readonly waitForKeysMs: number;
   };
@@ -53,6 +70,8 @@ export interface Config {
     readonly maxLifetimeMs: number;
     readonly sendMarginMs: number;
     readonly unknownTypes: "error" | "addressed" | "ignore";
+    /** Whether the answer to a request from a device that its owner has not cross-signed says so. */
+    readonly warnUntrusted: boolean;
   };
   readonly receipts: {
     /** Which rooms' senders get delivery receipts (MSC4089). */

@@ -17,6 +17,9 @@ type Read = (config: Config) => unknown;
 
 /** Rules: the stages ask for them each time. */
 const LIVE: Readonly<Record<string, Read>> = {
+  "encryption.decrypt_from": ({ encryption }) => encryption.decryptFrom,
+  "encryption.send_to": ({ encryption }) => encryption.sendTo,
+  "encryption.verifiers": ({ encryption }) => encryption.verifiers,
   "encryption.plain_in_encrypted_room": ({ encryption }) => encryption.plainInEncryptedRoom,
   "encryption.wait_for_keys": ({ encryption }) => encryption.waitForKeysMs,
   "invites.accept": ({ invites }) => invites.accept,
@@ -31,6 +34,7 @@ const LIVE: Readonly<Record<string, Read>> = {
   "responses.max_lifetime": ({ responses }) => responses.maxLifetimeMs,
   "responses.send_margin": ({ responses }) => responses.sendMarginMs,
   "responses.unknown_types": ({ responses }) => responses.unknownTypes,
+  "responses.warn_untrusted": ({ responses }) => responses.warnUntrusted,
   "receipts.rooms": ({ receipts }) => receipts.rooms,
   "receipts.prefer_stable": ({ receipts }) => receipts.preferStable,
   "capabilities.advertise": ({ capabilities }) => capabilities.advertise,
@@ -46,6 +50,10 @@ const RESTART: Readonly<Record<string, Read>> = {
   homeserver: ({ homeserver }) => homeserver,
   "account.user": ({ account }) => account.user,
   "account.token": ({ account }) => account.token,
+  // By its file where it has one: the first start writes that, which is no change of the operator's.
+  "account.recovery_key": ({ account: { recoveryKey } }) => recoveryKey?.file ?? recoveryKey?.value ?? null,
+  "account.password": ({ account }) => account.password,
+  "account.create_identity": ({ account }) => account.createIdentity,
   "network.proxy": ({ network }) => new Secret(JSON.stringify([network.proxies, passwords(network.proxies)])),
   "network.certificate_authorities": ({ network }) => network.certificateAuthorities.certificates,
   "data.directory": ({ data }) => data.directory,

@@ -36,7 +36,12 @@ export const readFileFromDisk: FileReader = async (path, maxBytes) => {
 
 export type ReadText =
   | { readonly ok: true; readonly text: string; readonly worldReadable: boolean }
-  | { readonly ok: false; readonly message: string };
+  | {
+      readonly ok: false;
+      readonly message: string;
+      /** There is no such file; anything else may be there and can't be read. */
+      readonly absent: boolean;
+    };
 
 /**
  * Reads a text file. Never throws.
@@ -48,10 +53,11 @@ export async function readText(read: FileReader, path: string, maxBytes: number,
   try {
     file = await read(path, maxBytes);
   } catch (error) {
-    return { ok: false, message: `${what} can't be read: ${explain(error)}` };
+    const absent = codeOf(error) === "ENOENT";
+    return { ok: false, message: `${what} can't be read: ${explain(error)}`, absent };
   }
   if (file.bytes.length > maxBytes)
-    return { ok: false, message: `${what} is larger than ${maxBytes} bytes, expected less` };
+    return { ok: false, message: `${what} is larger than ${maxBytes} bytes, expected less`, absent: false };
   try {
     return {
       ok: true,
@@ -59,12 +65,16 @@ export async function readText(read: FileReader, path: string, maxBytes: number,
       worldReadable: file.worldReadable,
     };
   } catch {
-    return { ok: false, message: `${what} is not UTF-8 text, expected it in that encoding` };
+    return { ok: false, message: `${what} is not UTF-8 text, expected it in that encoding`, absent: false };
   }
 }
 
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "UNKNOWN";
+}
+
 function explain(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "UNKNOWN";
+  const code = codeOf(error);
   const known: Record<string, string> = {
     ENOENT: "there is no such file",
     EISDIR: "it is a directory, expected a file",

@@ -17,6 +17,7 @@ import { configJsonSchema, configSchema } from "./schema.ts";
 import { schemaProblems } from "./schemaProblems.ts";
 import type { StepKindSchema } from "./stepKindSchema.ts";
 import { stepSchema } from "./stepSchema.ts";
+import { pathKey } from "./yamlPath.ts";
 
 export interface LoadOptions {
   readonly stepKinds: readonly StepKindSchema[];
@@ -62,7 +63,15 @@ export async function loadConfig(file: string, options: LoadOptions): Promise<Co
     throw new ConfigError(tidy(problems, references, file));
   }
   const warnings = tidy([...references.warnings, ...crossChecked.warnings, ...network.warnings], references, file);
-  return completeConfig(parsed.data, { file, baseDirectory, document, network: network.settings, warnings });
+  const recoveryKeyFile = references.files.get(pathKey(["account", "recovery_key"])) ?? null;
+  return completeConfig(parsed.data, {
+    file,
+    baseDirectory,
+    document,
+    network: network.settings,
+    recoveryKeyFile,
+    warnings,
+  });
 }
 
 /** A document that is no mapping at all is one problem, not one for each key; none if what it was could not be read. */
@@ -106,7 +115,10 @@ function tidy(
   { secrets, value }: ResolvedReferences,
   file: string,
 ): ConfigProblem[] {
-  const written = [valueAt(value, "account", "token"), valueAt(value, "network", "proxy")];
+  const written = [
+    ...["token", "password", "recovery_key"].map((key) => valueAt(value, "account", key)),
+    valueAt(value, "network", "proxy"),
+  ];
   const hidden = [...secrets, ...written.filter((one) => typeof one === "string")].filter(
     (secret) => secret.length >= 6,
   );

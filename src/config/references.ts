@@ -15,6 +15,8 @@ export interface ResolvedReferences {
   /** Keys of values that could not be had; already reported. */
   readonly missingPaths: ReadonlySet<string>;
   readonly secrets: readonly string[];
+  /** Absolute path of the file that a value was read from, or would have been, by key. */
+  readonly files: ReadonlyMap<string, string>;
   readonly problems: readonly ConfigProblem[];
   readonly warnings: readonly ConfigProblem[];
 }
@@ -26,16 +28,19 @@ export interface ReferenceSources {
   readonly readFile: FileReader;
 }
 
+/** Docket itself writes this file when there is none: its absence is no mistake, and the value is then left out. */
+const MAY_BE_ABSENT: ReadonlySet<string> = new Set([pathKey(["account", "recovery_key"])]);
 const LARGEST_SECRET_BYTES = 65_536;
 const EXPECTED = "expected `${env:NAME}` or `${file:PATH}` as the whole value";
 
 /** Replaces every reference in the document by what it stands for. Never throws. */
 export async function resolveReferences(document: LocatedYaml, sources: ReferenceSources): Promise<ResolvedReferences> {
   const found = { secretPaths: new Set<string>(), missingPaths: new Set<string>(), secrets: [] as string[] };
+  const files = new Map<string, string>();
   const problems: ConfigProblem[] = [];
   const warnings: ConfigProblem[] = [];
 
-  const one = async (text: string, path: YamlPath): Promise<string> => {
+  const one = async (text: string, path: YamlPath): Promise<string | undefined> => {
     if (!/\$\{(env|file):|^\s*\$\{[^{}]*\}\s*$/.test(text)) return text;
     const say = (list: ConfigProblem[], message: string, hint?: string): void => {
       const { line, column } = document.placeOf(path);
@@ -50,39 +55,51 @@ export async function resolveReferences(document: LocatedYaml, sources: Referenc
     };
     found.secretPaths.add(pathKey(path));
     const result = await lookUp(text.trim(), sources);
+    if (result.file !== undefined) files.set(pathKey(path), result.file);
     if (result.ok) {
       if (result.warning !== undefined) say(warnings, result.warning, "Let only the bot's account read it: chmod 600.");
       found.secrets.push(result.value);
       return result.value;
     }
+    if (result.absent === true && MAY_BE_ABSENT.has(pathKey(path))) return undefined;
     found.missingPaths.add(pathKey(path));
     say(problems, result.message, result.hint);
     return text;
   };
 
-  const walk = async (value: YamlValue, path: YamlPath): Promise<YamlValue> => {
+  const walk = async (value: YamlValue, path: YamlPath): Promise<YamlValue | undefined> => {
     if (typeof value === "string") return one(value, path);
     if (value === null || typeof value !== "object") return value;
     if (Array.isArray(value)) {
-      for (const [index, item] of value.entries()) value[index] = await walkIfNeeded(item, [...path, index]);
+      for (const [index, item] of value.entries()) value[index] = (await walkIfNeeded(item, [...path, index])) ?? null;
       return value;
     }
-    for (const [key, item] of Object.entries(value)) value[key] = await walkIfNeeded(item, [...path, key]);
+    for (const [key, item] of Object.entries(value)) {
+      const resolved = await walkIfNeeded(item, [...path, key]);
+      if (resolved === undefined) delete value[key];
+      else value[key] = resolved;
+    }
     return value;
   };
   /** Without an `await` for each of many thousand plain values. */
-  const walkIfNeeded = (value: YamlValue, path: YamlPath): YamlValue | Promise<YamlValue> =>
+  const walkIfNeeded = (value: YamlValue, path: YamlPath): YamlValue | Promise<YamlValue | undefined> =>
     (typeof value === "string" && value.includes("${")) || (typeof value === "object" && value !== null)
       ? walk(value, path)
       : value;
 
   const value = document.value === undefined ? undefined : await walkIfNeeded(document.value, []);
-  return { value, ...found, problems, warnings };
+  return { value, ...found, files, problems, warnings };
 }
 
 type LookUp =
-  | { readonly ok: true; readonly value: string; readonly warning?: string }
-  | { readonly ok: false; readonly message: string; readonly hint?: string };
+  | { readonly ok: true; readonly value: string; readonly warning?: string; readonly file?: string }
+  | {
+      readonly ok: false;
+      readonly message: string;
+      readonly hint?: string;
+      readonly file?: string;
+      readonly absent?: boolean;
+    };
 
 async function lookUp(text: string, sources: ReferenceSources): Promise<LookUp> {
   const match = /^\$\{(env|file):([^{}]*)\}$/.exec(text);
@@ -114,12 +131,12 @@ async function fromFile(name: string, { baseDirectory, readFile }: ReferenceSour
     const hint = name.startsWith("~")
       ? "`~` is not expanded; write the whole path."
       : "Paths are relative to the folder of the configuration file.";
-    return { ok: false, message: file.message, hint };
+    return { ok: false, message: file.message, hint, file: path, absent: file.absent && !name.startsWith("~") };
   }
   const value = file.text.replace(/\r?\n$/, "");
-  if (value === "") return { ok: false, message: `the file ${path} is empty, expected a value` };
+  if (value === "") return { ok: false, message: `the file ${path} is empty, expected a value`, file: path };
   const mountedByContainer = path.startsWith("/run/secrets/");
   return file.worldReadable && !mountedByContainer
-    ? { ok: true, value, warning: `the file ${path} can be read by every account on this machine` }
-    : { ok: true, value };
+    ? { ok: true, value, file: path, warning: `the file ${path} can be read by every account on this machine` }
+    : { ok: true, value, file: path };
 }

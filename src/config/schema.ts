@@ -3,6 +3,8 @@
  * docs/configuration.md and config.sample.yaml are held to it by tests. Only what works today is in it.
  */
 import { z } from "zod";
+import { account } from "./accountSchema.ts";
+import { encryption } from "./encryptionSchema.ts";
 import { dialectNames } from "../protocol/dialects.ts";
 import {
   contentKey,
@@ -17,7 +19,6 @@ import {
   switchOrWords,
   typePattern,
   unlessFalse,
-  userId,
   words,
 } from "./leaves.ts";
 import { proxySetting } from "./proxySetting.ts";
@@ -43,20 +44,6 @@ const network = z
   })
   .prefault({})
   .meta({ description: "The way to the homeserver: proxies and certificate authorities." });
-
-const encryption = z
-  .strictObject({
-    plain_in_encrypted_room: z.enum(["accept", "warn", "refuse"]).default("warn").meta({
-      description:
-        "What to do with a request that was sent unencrypted into an encrypted room: accept it, answer with a warning, or refuse it.",
-    }),
-    wait_for_keys: duration("How long an event that can't be decrypted yet waits for its key.", {
-      minMs: 0,
-      maxMs: 10 * YEAR_MS,
-    }).prefault("7d"),
-  })
-  .prefault({})
-  .meta({ description: "Encrypted rooms." });
 
 const invites = z
   .strictObject({
@@ -124,6 +111,9 @@ const responses = z
     unknown_types: z.enum(["error", "addressed", "ignore"]).default("error").meta({
       description:
         "A request whose event type no handler takes: answer with an error, only if it is addressed to this device (`addressed`), or not at all.",
+    }),
+    warn_untrusted: z.boolean().default(false).meta({
+      description: "Whether the answer to a request from a device that its owner has not cross-signed says so.",
     }),
   })
   .prefault({})
@@ -239,14 +229,7 @@ export function configSchema(stepKinds: readonly StepKindSchema[]) {
   return z
     .strictObject({
       homeserver: homeserverAddress("Base address of the homeserver, such as https://matrix.example.org."),
-      account: z
-        .strictObject({
-          user: userId("The bot's user ID, in quotes."),
-          token: secret(
-            "The bot's access token, as ${env:NAME} or ${file:PATH}. Without one, the device counts that `docket login` has signed in.",
-          ).optional(),
-        })
-        .meta({ description: "The bot's account." }),
+      account,
       data: z
         .strictObject({
           directory: path(

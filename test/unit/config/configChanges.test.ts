@@ -49,6 +49,14 @@ test("a secret that changed is named and not shown", async () => {
   assert.deepEqual(configChanges(before, before, withToken).restart, ["operations.token"]);
 });
 
+test("a recovery key that the first start has written into its file is no change", async () => {
+  const text = smallest.replace("  token:", "  recovery_key: ${file:key}\n  token:");
+  const [before, after] = [await loadText(text), await loadText(text, { files: { "/etc/docket/key": "EsTc" } })];
+  assert.deepEqual(configChanges(before, before, after), { live: [], restart: [] });
+  const moved = await loadText(text.replace("file:key", "file:other"));
+  assert.deepEqual(configChanges(before, before, moved).restart, ["account.recovery_key"]);
+});
+
 test("what needs a restart is held to the start and not to the last reload: it stays named until then", async () => {
   const started = await loadText(smallest);
   const reloaded = await loadText(`${smallest}limits: { inbox: 5 }\nlog: debug\n`);

@@ -11,6 +11,11 @@ test("homeserver and account are enough: every other value has its documented de
   assert.equal(account.user, "@docket:example.org");
   assert.ok(account.token instanceof Secret);
   assert.equal(account.token?.reveal(), "syt_a_good_token");
+  const { recoveryKey, password, createIdentity } = account;
+  assert.deepEqual(
+    { recoveryKey, password, createIdentity },
+    { recoveryKey: null, password: null, createIdentity: true },
+  );
   assert.deepEqual(rest, {
     file: "/etc/docket/config.yaml",
     baseDirectory: "/etc/docket",
@@ -20,7 +25,13 @@ test("homeserver and account are enough: every other value has its documented de
       proxies: { http: null, https: null, exempt: "" },
       certificateAuthorities: { file: null, certificates: [] },
     },
-    encryption: { plainInEncryptedRoom: "warn", waitForKeysMs: 604_800_000 },
+    encryption: {
+      decryptFrom: "any",
+      sendTo: "cross_signed",
+      verifiers: [],
+      plainInEncryptedRoom: "warn",
+      waitForKeysMs: 604_800_000,
+    },
     invites: {
       accept: [],
       publicRooms: false,
@@ -39,6 +50,7 @@ test("homeserver and account are enough: every other value has its documented de
       maxLifetimeMs: 86_400_000,
       sendMarginMs: 500,
       unknownTypes: "error",
+      warnUntrusted: false,
     },
     record: { types: ["*"] },
     handlers: [],
@@ -59,13 +71,13 @@ test("homeserver and account are enough: every other value has its documented de
 test("every value that is set is taken over, in the units of the code", async () => {
   const config = await loadText(`${smallest.replace("https://matrix.example.org", "http://localhost:8008/")}
 data: { directory: /var/lib/docket }
-encryption: { plain_in_encrypted_room: refuse, wait_for_keys: 2h }
+encryption: { plain_in_encrypted_room: refuse, wait_for_keys: 2h, decrypt_from: cross_signed, send_to: all, verifiers: ["@op:example.org"] }
 invites: { accept: ["@*:example.org", example.com, "@bot-*:*.example.net"], public_rooms: true, max_rooms: 3, max_per_hour: 4, decline: true, notice: " Hello. " }
 rooms: { leave_when_alone: 1h }
 receipts: { rooms: all, prefer_stable: true }
 capabilities: { advertise: false }
 operations: { listen: "[::1]:0", token: an-ops-token }
-responses: { dialects: [gematik], default_lifetime: 30s, max_lifetime: 1h, send_margin: 0, unknown_types: addressed }
+responses: { dialects: [gematik], default_lifetime: 30s, max_lifetime: 1h, send_margin: 0, unknown_types: addressed, warn_untrusted: true }
 record: { types: [m.room.message, "org.example.*"] }
 handlers:
   - types: ["org.example.a.*"]
@@ -77,7 +89,13 @@ log: silent
 `);
   assert.equal(config.homeserver, "http://localhost:8008");
   assert.equal(config.data.directory, "/var/lib/docket");
-  assert.deepEqual(config.encryption, { plainInEncryptedRoom: "refuse", waitForKeysMs: 7_200_000 });
+  assert.deepEqual(config.encryption, {
+    decryptFrom: "cross_signed",
+    sendTo: "all",
+    verifiers: ["@op:example.org"],
+    plainInEncryptedRoom: "refuse",
+    waitForKeysMs: 7_200_000,
+  });
   assert.deepEqual(config.invites, {
     accept: ["@*:example.org", "@*:example.com", "@bot-*:*.example.net"],
     publicRooms: true,
@@ -97,6 +115,7 @@ log: silent
     maxLifetimeMs: 3_600_000,
     sendMarginMs: 0,
     unknownTypes: "addressed",
+    warnUntrusted: true,
   });
   assert.deepEqual(config.record.types, ["m.room.message", "org.example.*"]);
   assert.deepEqual(config.handlers, [

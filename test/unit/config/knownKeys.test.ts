@@ -51,7 +51,7 @@ test("the sample loads, its steps can be prepared, and it warns of nothing", asy
 
 test("the sample has every key of the schema, and no other", () => {
   // What most have no need of stands there as a comment.
-  const whole = sample.replace(/^ {2}# (token|certificate_authorities): /gm, "  $1: ");
+  const whole = sample.replace(/^ {2}# (token|password|verifiers|certificate_authorities): /gm, "  $1: ");
   const found = keysOf(parseDocument(whole).contents, "").filter((path) => !path.startsWith("handlers[].steps[]"));
   assert.deepEqual([...new Set(found)].sort(), [...keys].sort());
 });
@@ -91,6 +91,10 @@ test("the documentation names the true defaults", async () => {
   const expected: Record<string, string> = {
     "data.directory": "./data",
     "network.proxy": "environment",
+    "account.create_identity": String(config.account.createIdentity),
+    "encryption.decrypt_from": encryption.decryptFrom,
+    "encryption.send_to": encryption.sendTo,
+    "encryption.verifiers": JSON.stringify(encryption.verifiers),
     "encryption.plain_in_encrypted_room": encryption.plainInEncryptedRoom,
     "encryption.wait_for_keys": formatDuration(encryption.waitForKeysMs),
     "invites.accept": JSON.stringify(config.invites.accept),
@@ -108,6 +112,7 @@ test("the documentation names the true defaults", async () => {
     "responses.max_lifetime": `${responses.maxLifetimeMs / 3_600_000}h`,
     "responses.send_margin": formatDuration(responses.sendMarginMs),
     "responses.unknown_types": responses.unknownTypes,
+    "responses.warn_untrusted": String(responses.warnUntrusted),
     "record.types": JSON.stringify(record.types),
     handlers: "[]",
     "handlers[].ordered": "false",

@@ -51,6 +51,20 @@ test("a reference that leads nowhere is one problem at its place, with what to d
   }
 });
 
+test("the recovery key's file may be absent, and its path is known; a file that is there must be readable", async () => {
+  const text = smallest.replace("  token:", "  recovery_key: ${file:secrets/key}\n  token:");
+  const absent = await loadText(text);
+  assert.deepEqual(absent.account.recoveryKey, { value: null, file: "/etc/docket/secrets/key" });
+  const there = await loadText(text, { files: { "/etc/docket/secrets/key": "EsTc 1234\n" } });
+  assert.equal(there.account.recoveryKey?.value?.reveal(), "EsTc 1234");
+  assert.equal(there.account.recoveryKey?.file, "/etc/docket/secrets/key");
+  const empty = await problemsOf(text, { files: { "/etc/docket/secrets/key": "" } });
+  assert.deepEqual(places(empty), ["4:17 account.recovery_key"]);
+  const fromEnvironment = await loadText(text.replace("file:secrets/key", "env:KEY"), { env: { KEY: "EsTc" } });
+  assert.equal(fromEnvironment.account.recoveryKey?.file, null);
+  assert.match((await problemsOf(text.replace("file:secrets/key", "env:KEY")))[0]?.message ?? "", /not set/);
+});
+
 test("a secret file that everybody can read is a warning, except where a container mounts it", async () => {
   const files = { "/etc/docket/token": "syt_file", "/run/secrets/token": "syt_file" };
   const loose = await loadText(withToken("${file:token}"), { files, worldReadable: true });
