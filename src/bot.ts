@@ -6,6 +6,7 @@
  */
 import packageJson from "../package.json" with { type: "json" };
 import type { Clock } from "./clock.ts";
+import type { Config } from "./config/config.ts";
 import type { KeyStore } from "./crypto/keyStore.ts";
 import { Cancelled } from "./errors.ts";
 import type { Rules } from "./handlers/rules.ts";
@@ -20,10 +21,13 @@ import { closeAll, Lifecycle, supervise, type Service } from "./lifecycle.ts";
 import type { Logger, LogLevel } from "./logging.ts";
 import { Metrics } from "./metrics.ts";
 import type { Patient } from "./ops/doctor/botDoctor.ts";
+import type { Device } from "./ops/device/deviceOperation.ts";
+import { DeviceOperations } from "./ops/device/deviceOperations.ts";
+import { deviceOperations } from "./ops/device/operations.ts";
 import { createOperations } from "./ops/operations.ts";
 import { Reloader, type ReloadOutcome } from "./ops/reloader.ts";
 import { createStages } from "./pipeline/stages.ts";
-import { openSession } from "./session/openSession.ts";
+import { openSession, type Session } from "./session/openSession.ts";
 import { Vitals } from "./vitals.ts";
 
 export interface BotPorts {
@@ -74,17 +78,31 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     onFailure,
   });
   let keyStore: KeyStore | null = null;
-  let signedIn: Patient["session"] = null;
+  let session: Session | null = null;
   const stopping = new AbortController();
   // Closed in the reverse order of opening, also after a start that failed half-way.
   const opened: (() => Promise<void> | void)[] = [];
   let stopped: Promise<void> | null = null;
   let starting: Promise<void> = Promise.resolve();
 
+  /** What is bound to the start stays as it was, whatever the file says by now. */
+  function configNow(): Config {
+    const { homeserver, account, network, data, limits } = config;
+    return { ...rules.config, homeserver, account, network, data, limits };
+  }
+
+  function patient(): Patient {
+    const signedIn = session === null ? null : { homeserver: session.homeserver, identity: session.engine.identity };
+    return { config: configNow(), session: signedIn };
+  }
+
   async function start(): Promise<void> {
     const database = Database.open(config.data.directory);
     opened.push(() => database.close());
     requireFreeSpace(config.data.directory, config.limits.freeDiskBytes);
+    const device = (): Device | null =>
+      session === null ? null : { session, database, config: configNow(), clock, log };
+    const work = new DeviceOperations({ operations: deviceOperations, device, log });
     const operations = createOperations({
       config,
       database,
@@ -94,18 +112,15 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
       log,
       roomKeys: () => keyStore?.stats().inboundSessions ?? 0,
       reload: () => reloader.reload(),
-      patient: () => {
-        // What is bound to the start stays as it was, whatever the file says by now.
-        const { homeserver, account, network, data, limits } = config;
-        return { config: { ...rules.config, homeserver, account, network, data, limits }, session: signedIn };
-      },
+      device: work.routes(),
+      patient,
       version: packageJson.version,
       onFailure,
     });
     opened.push(() => operations.stop());
     await operations.start();
 
-    const session = await openSession(database, config, {
+    const opening = await openSession(database, config, {
       clock,
       log,
       metrics,
@@ -117,15 +132,16 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
       onFatal,
       onNewSessions: (sessions) => void supervise(inbox.unpark(sessions), onFailure),
     });
-    opened.push(() => session.stop());
-    const { userId, deviceId, homeserver, engine, versions } = session;
-    keyStore = session.keyStore;
-    signedIn = { homeserver, identity: engine.identity };
+    opened.push(() => opening.stop());
+    const { userId, deviceId, homeserver, engine, versions } = opening;
+    keyStore = opening.keyStore;
     const rooms = new RoomStates(database);
     const invites = new Invites(database, clock);
     const outbox = new Outbox(database, clock);
     const inbox = new Inbox({ database, clock, rooms, gaps: new Gaps(database), invites, outbox, ownUser: userId });
-    await session.start();
+    await opening.start();
+    session = opening;
+    opened.push(() => work.stop());
     vitals.engineStarted();
 
     const foundation = {

@@ -12,6 +12,7 @@ import { addCheck } from "./check.ts";
 import type { AddCommand, CommandContext, CommandResult } from "./command.ts";
 import { addDoctor } from "./doctor.ts";
 import { addHealth } from "./health.ts";
+import { addIdentity } from "./identity.ts";
 import { addLogin } from "./login.ts";
 import { addLogout } from "./logout.ts";
 import { addRecord } from "./record.ts";
@@ -28,6 +29,7 @@ const commands: readonly AddCommand[] = [
   addHealth,
   addDoctor,
   addReload,
+  addIdentity,
   addRequest,
   addRecord,
 ];

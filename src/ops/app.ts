@@ -19,7 +19,7 @@ export interface AppPorts {
   readonly log: Logger;
 }
 
-/** Nothing here needs a body. */
+/** Of a body that nobody reads. */
 const LARGEST_BODY_BYTES = 1_024;
 const PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -28,12 +28,20 @@ export function createApp(ports: AppPorts, token: Secret | null): Hono {
   return appWith(ports, token, []);
 }
 
-/** Whoever can open the socket's file may ask for all of it. */
+/**
+ * Whoever can open the socket's file may ask for all of it.
+ * @param device work on the signed-in device, and the answers to what it asks
+ */
 export function createControlApp(
   ports: AppPorts,
-  { reload, doctor }: { reload: () => Promise<ReloadOutcome>; doctor: () => Promise<DoctorReport> },
+  {
+    reload,
+    doctor,
+    device,
+  }: { reload: () => Promise<ReloadOutcome>; doctor: () => Promise<DoctorReport>; device: readonly Route[] },
 ): Hono {
   return appWith(ports, null, [
+    ...device,
     { method: "GET", path: "/doctor", answer: async (context) => context.json(await doctor()) },
     {
       method: "POST",
@@ -46,9 +54,11 @@ export function createControlApp(
   ]);
 }
 
-interface Route {
+export interface Route {
   readonly method: "GET" | "POST";
   readonly path: string;
+  /** How long a body it reads, in bytes; by default it reads none. */
+  readonly bodyBytes?: number;
   readonly answer: (context: Context) => Response | Promise<Response>;
 }
 
@@ -85,13 +95,14 @@ function appWith({ report, metrics, log }: AppPorts, token: Secret | null, more:
       401,
     );
   });
-  app.use(async (context, next) => {
-    const { req } = context;
-    const isSmall = Number(req.header("Content-Length") ?? 0) <= LARGEST_BODY_BYTES;
-    if (isSmall && req.header("Transfer-Encoding") === undefined) return await next();
-    return context.text("Nothing here takes a body.\n", 413, { Connection: "close" });
-  });
-  for (const { method, path, answer } of routes) {
+  for (const { method, path, answer, bodyBytes } of routes) {
+    app.use(path, async (context, next) => {
+      const { req } = context;
+      const isSmall = Number(req.header("Content-Length") ?? 0) <= (bodyBytes ?? LARGEST_BODY_BYTES);
+      if (isSmall && req.header("Transfer-Encoding") === undefined) return await next();
+      const limit = bodyBytes === undefined ? "takes no body" : `takes a body of at most ${bodyBytes} bytes`;
+      return context.text(`${path} ${limit}.\n`, 413, { Connection: "close" });
+    });
     app.on(method, path, answer);
     app.all(path, (context) => {
       context.header("Allow", method === "GET" ? "GET, HEAD" : method);

@@ -11,7 +11,7 @@ import { Lifecycle, type Service } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Vitals } from "../vitals.ts";
-import { createApp, createControlApp, type AppPorts } from "./app.ts";
+import { createApp, createControlApp, type AppPorts, type Route } from "./app.ts";
 import { BotDoctor, type Patient } from "./doctor/botDoctor.ts";
 import { ControlSocket } from "./controlSocket.ts";
 import { registerGauges } from "./gauges.ts";
@@ -30,6 +30,8 @@ export interface OperationsPorts {
   /** How many room keys the crypto engine holds; 0 before it runs. */
   readonly roomKeys: () => number;
   readonly reload: () => Promise<ReloadOutcome>;
+  /** Work on the signed-in device, for the control socket. */
+  readonly device: readonly Route[];
   /** For the doctor. */
   readonly patient: () => Patient;
   readonly version: string;
@@ -54,7 +56,7 @@ export function createOperations(ports: OperationsPorts): Service {
   const { listen, token } = config.operations;
   const control = new ControlSocket({
     directory: database.directory,
-    app: createControlApp(app, { reload: ports.reload, doctor: () => doctor.examine() }),
+    app: createControlApp(app, { reload: ports.reload, doctor: () => doctor.examine(), device: ports.device }),
     log,
   });
   const services: [string, Service][] = [

@@ -28,7 +28,8 @@ export interface SessionPorts {
   readonly metrics?: Metrics;
   readonly vitals?: Vitals;
   readonly signal: AbortSignal;
-  readonly role: Role;
+  /** What the data directory is used for from now on; null where that is still open. */
+  readonly role: Role | null;
   /** `retry`: a bot waits for its homeserver, and says so; `once`: a command gives up. */
   readonly patience: "retry" | "once";
   /** Told of each failure that is waited out. */

@@ -76,14 +76,20 @@ test("a body is refused without being read", async () => {
 test("the control socket takes a reload, and answers what came of it", async () => {
   const doctor = () => assert.fail("nobody asks");
   const reloaded = { kind: "reloaded", changes: { live: ["log"], restart: [] }, warnings: [] } as const;
-  const well = await createControlApp(ports(), { reload: async () => reloaded, doctor }).request("/reload", {
-    method: "POST",
-  });
+  const well = await createControlApp(ports(), { reload: async () => reloaded, doctor, device: [] }).request(
+    "/reload",
+    {
+      method: "POST",
+    },
+  );
   assert.deepEqual([well.status, await well.json()], [200, reloaded]);
   const refused = { kind: "refused", problems: [] } as const;
-  const broken = await createControlApp(ports(), { reload: async () => refused, doctor }).request("/reload", {
-    method: "POST",
-  });
+  const broken = await createControlApp(ports(), { reload: async () => refused, doctor, device: [] }).request(
+    "/reload",
+    {
+      method: "POST",
+    },
+  );
   assert.deepEqual([broken.status, await broken.json()], [422, refused]);
 });
 

@@ -1,0 +1,15 @@
+/** `docket identity`: who the bot is to others. Its subcommands are plugged in here. */
+import type { Command } from "commander";
+import type { AddCommand, CommandContext, RunCommand } from "./command.ts";
+import { addIdentityShow } from "./identityShow.ts";
+
+/** In the order of `docket identity --help`. */
+const subcommands: readonly AddCommand[] = [addIdentityShow];
+
+export function addIdentity(program: Command, context: CommandContext, run: RunCommand): void {
+  const identity = program
+    .command("identity")
+    .summary("who the bot is to others")
+    .description("Shows the bot's cryptographic identity: what others see of it, and may trust.");
+  for (const add of subcommands) add(identity, context, run);
+}

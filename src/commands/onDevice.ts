@@ -1,0 +1,66 @@
+/** Runs a device operation for a command: in the bot, if one runs on the data directory, and else here, on a session of its own. */
+import { systemClock } from "../clock.ts";
+import { loadConfig } from "../config/loadConfig.ts";
+import { ExitCode, type ExitCode as Code } from "../errors.ts";
+import { Database } from "../journal/database.ts";
+import { ownerOf } from "../journal/ownership.ts";
+import { unpark } from "../journal/parking.ts";
+import { createLogger } from "../logging.ts";
+import type { DeviceOperation, Talk } from "../ops/device/deviceOperation.ts";
+import { runInBot } from "../ops/device/runInBot.ts";
+import { printableLines } from "../protocol/printable.ts";
+import type { CommandContext } from "./command.ts";
+
+export type DeviceOutcome<Result> =
+  | { readonly kind: "done"; readonly result: Result }
+  /** What went wrong has been written to standard error. */
+  | { readonly kind: "failed"; readonly exitCode: Code };
+
+/**
+ * @param configFile as people gave it
+ * @param talk what the operation says and asks; its `signal` is the command's (`context.stopSignal()`)
+ * @throws ConfigError | DataDirectoryRefused | ServerUnreachable | ServerRefused | StoreFailed | Cancelled; what the operation throws
+ */
+export async function onDevice<Input, Report, Result, Question, Reply>(
+  operation: DeviceOperation<Input, Report, Result, Question, Reply>,
+  input: Input,
+  configFile: string,
+  talk: Talk<Report, Question, Reply>,
+  context: CommandContext,
+): Promise<DeviceOutcome<Result>> {
+  const config = await loadConfig(configFile, context);
+  const byBot = await runInBot(config.data.directory, operation, input, talk);
+  if (byBot?.kind === "done") return byBot;
+  if (byBot !== null) {
+    context.stderr.write(`docket: ${printableLines(byBot.message)} (${byBot.code})\n`);
+    return { kind: "failed", exitCode: knownExitCode(byBot.exitCode) };
+  }
+  // Loaded only here: the crypto library and the SDK take a second that asking the bot does not need.
+  const { openSession } = await import("../session/openSession.ts");
+  const log = createLogger("warn", context.stderr);
+  const database = Database.open(config.data.directory);
+  try {
+    const session = await openSession(database, config, {
+      clock: systemClock,
+      log,
+      signal: talk.signal,
+      role: ownerOf(database)?.role ?? null,
+      patience: "once",
+      onFatal: (error) => context.endNow(error),
+      onNewSessions: (sessions) => database.transaction(() => unpark(database, sessions)),
+    });
+    try {
+      await session.start();
+      const result = await operation.run({ session, database, config, clock: systemClock, log }, input, talk);
+      return { kind: "done", result };
+    } finally {
+      await session.stop();
+    }
+  } finally {
+    database.close();
+  }
+}
+
+function knownExitCode(code: number): Code {
+  return Object.values(ExitCode).find((known) => known === code) ?? ExitCode.bug;
+}
