@@ -1,6 +1,7 @@
 /** The test's controls over HTTP, for tests and demos in other processes. Needs no token: it listens on 127.0.0.1 only. */
 import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/json.ts";
 import type { Changes } from "./changes.ts";
+import type { IdentityAuth } from "./crossSigning.ts";
 import type { FaultAction, FaultRule } from "./faults.ts";
 import type { KeyQueryMode } from "./keys.ts";
 import { badJson } from "./matrixError.ts";
@@ -38,6 +39,8 @@ export function addAdminRoutes(router: Router, server: DevServer, anything: Chan
     ),
   );
   act("setKeyQueries", (body) => server.setKeyQueries(body.text("userId"), body.text("mode") as KeyQueryMode));
+  act("setIdentityAuth", (body) => server.identities.setAuth(body.any("auth") as unknown as IdentityAuth));
+  act("approveIdentityReset", (body) => server.identities.approveReset(body.text("userId")));
   act("setFeature", (body) => server.setFeature(body.text("name"), body.is("on")));
   act("shiftDate", (body) => server.shiftDate(Number(body.any("ms"))));
   act("setRateLimit", (body) =>

@@ -5,6 +5,7 @@ import type { Changes } from "./changes.ts";
 import { createRoom } from "./createRoom.ts";
 import { signOut } from "./deviceRoutes.ts";
 import type { Fault, FaultRule } from "./faults.ts";
+import { Identities } from "./identities.ts";
 import type { KeyQueryMode } from "./keys.ts";
 import type { Listener } from "./listener.ts";
 import type { LoggedEvent, LoggedRequest, RequestQuestion } from "./observer.ts";
@@ -20,12 +21,15 @@ export interface SignedIn {
 }
 
 export class DevServer {
+  /** Cross-signing identities. */
+  readonly identities: Identities;
   readonly #parts: ServerParts;
   readonly #listener: Listener;
   readonly #anything: Changes;
 
   /** Use `startDevServer`. @param anything moves with everything that `waitFor` could look at */
   constructor(parts: ServerParts, listener: Listener, anything: Changes) {
+    this.identities = new Identities(parts);
     this.#parts = parts;
     this.#listener = listener;
     this.#anything = anything;

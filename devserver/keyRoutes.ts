@@ -9,7 +9,7 @@ import { positionOf } from "./tokens.ts";
 const V3 = "/_matrix/client/v3";
 
 export function addKeyRoutes(router: Router, parts: ServerParts): void {
-  const { accounts, keys, sync, stream } = parts;
+  const { accounts, crossSigning, keys, sync, stream } = parts;
 
   router.on("POST", `${V3}/keys/upload`, (call) =>
     keys.upload(call.session.userId, call.session.deviceId, jsonBody(call)),
@@ -18,7 +18,11 @@ export function addKeyRoutes(router: Router, parts: ServerParts): void {
     const body = jsonBody(call);
     checkQuery(body["device_keys"]);
     await answering(parts, call, askedUsers(body, "device_keys"));
-    return keys.query(body, (userId, deviceId) => accounts.get(userId)?.devices.get(deviceId)?.displayName ?? null);
+    const found = keys.query(body, {
+      displayName: (userId, deviceId) => accounts.get(userId)?.devices.get(deviceId)?.displayName ?? null,
+      signatures: (userId, deviceId) => crossSigning.signaturesOn(userId, userId, deviceId),
+    });
+    return { ...found, ...crossSigning.query(call.session.userId, Object.keys(found.device_keys)) };
   });
   router.on("POST", `${V3}/keys/claim`, async (call) => {
     const body = jsonBody(call);

@@ -1,8 +1,9 @@
-/** Device keys, one-time keys and fallback keys, and who changed when. Checks no signature: clients do. */
+/** Device keys, one-time keys and fallback keys, and whose keys changed when. Checks no signature of a device: clients do. */
 import { isDeepStrictEqual } from "node:util";
 import { isJsonObject, type JsonObject, type JsonValue } from "../src/protocol/json.ts";
 import type { Stream } from "./changes.ts";
 import { badJson, badParam, unknown } from "./matrixError.ts";
+import { withSignatures } from "./signedJson.ts";
 
 interface DeviceKeys {
   identity: JsonObject | null;
@@ -15,10 +16,17 @@ interface DeviceKeys {
 /** What the server of a user does when it is asked for keys; `fails` and `hangs` play a dead remote server. */
 export type KeyQueryMode = "answers" | "fails" | "hangs";
 
+/** What a key query tells of a device beyond its keys. */
+export interface MoreOfDevices {
+  displayName(userId: string, deviceId: string): string | null;
+  /** Of its owner, by the ID of what signed. */
+  signatures(userId: string, deviceId: string): JsonObject;
+}
+
 export class Keys {
   readonly #users = new Map<string, Map<string, DeviceKeys>>();
   readonly #modes = new Map<string, KeyQueryMode>();
-  readonly #changed: { readonly position: number; readonly userId: string }[] = [];
+  readonly #changed: { readonly position: number; readonly userId: string; readonly onlyFor: string | null }[] = [];
   readonly #stream: Stream;
 
   constructor(stream: Stream) {
@@ -44,7 +52,7 @@ export class Keys {
         throw badJson("The keys are for another user or device.");
       if (!isDeepStrictEqual(device.identity, identity)) {
         device.identity = identity;
-        this.#note(userId);
+        this.note(userId);
       }
     }
     for (const [keyId, key] of entries(body["one_time_keys"])) {
@@ -59,6 +67,21 @@ export class Keys {
     for (const [keyId, key] of entries(body["fallback_keys"]))
       device.fallback.set(algorithmOf(keyId), { keyId, key, used: false });
     return { one_time_key_counts: this.counts(userId, deviceId) };
+  }
+
+  /** A user's keys have changed, for everybody who shares a room. */
+  note(userId: string): void {
+    this.#changedFor(null, userId);
+  }
+
+  /** These users' keys look different to one user alone, wherever they are. */
+  noteFor(viewer: string, users: readonly string[]): void {
+    for (const userId of users) this.#changedFor(viewer, userId);
+  }
+
+  /** Whether any device of the user has uploaded its keys. */
+  hasIdentities(userId: string): boolean {
+    return [...(this.#users.get(userId)?.values() ?? [])].some(({ identity }) => identity !== null);
   }
 
   identity(userId: string, deviceId: string): JsonObject | null {
@@ -78,8 +101,8 @@ export class Keys {
     return [...fallback].filter(([, held]) => !held.used).map(([algorithm]) => algorithm);
   }
 
-  /** `POST /keys/query` once nobody asked for hangs. @param displayName what a device is called, or null */
-  query(body: JsonObject, displayName: (userId: string, deviceId: string) => string | null): JsonObject {
+  /** `device_keys` and `failures` of `POST /keys/query`, once nobody asked for hangs. */
+  query(body: JsonObject, more: MoreOfDevices): { device_keys: Record<string, JsonObject>; failures: JsonObject } {
     const deviceKeys: Record<string, JsonObject> = {};
     const failures: Record<string, JsonObject> = {};
     for (const [userId, wanted] of entries(body["device_keys"])) {
@@ -91,12 +114,13 @@ export class Keys {
       for (const [deviceId, held] of this.#users.get(userId) ?? []) {
         if (held.identity === null || (Array.isArray(wanted) && wanted.length > 0 && !wanted.includes(deviceId)))
           continue;
-        const name = displayName(userId, deviceId);
-        devices[deviceId] = { ...held.identity, unsigned: name === null ? {} : { device_display_name: name } };
+        const name = more.displayName(userId, deviceId);
+        const signed = withSignatures(held.identity, userId, more.signatures(userId, deviceId));
+        devices[deviceId] = { ...signed, unsigned: name === null ? {} : { device_display_name: name } };
       }
       deviceKeys[userId] = devices;
     }
-    return { device_keys: deviceKeys, failures, master_keys: {}, self_signing_keys: {}, user_signing_keys: {} };
+    return { device_keys: deviceKeys, failures };
   }
 
   /** `POST /keys/claim`: a one-time key, then the fallback key, then nothing for that device. */
@@ -116,20 +140,23 @@ export class Keys {
     return { one_time_keys: claimed, failures };
   }
 
-  /** Users whose devices changed in `(since, upTo]`. */
-  changedIn(since: number, upTo: number): Set<string> {
-    const users = new Set<string>();
+  /** Users whose devices changed in `(since, upTo]`: for everybody, and for the viewer alone. */
+  changedIn(since: number, upTo: number, viewer: string): { forAll: Set<string>; forViewer: Set<string> } {
+    const forAll = new Set<string>();
+    const forViewer = new Set<string>();
     for (let index = this.#changed.length - 1; index >= 0; index -= 1) {
       const change = this.#changed[index];
       if (change === undefined || change.position <= since) break;
-      if (change.position <= upTo) users.add(change.userId);
+      if (change.position > upTo) continue;
+      if (change.onlyFor === null) forAll.add(change.userId);
+      else if (change.onlyFor === viewer) forViewer.add(change.userId);
     }
-    return users;
+    return { forAll, forViewer };
   }
 
   /** The device is gone: its keys go, and others hear of it. */
   removeDevice(userId: string, deviceId: string): void {
-    if (this.#users.get(userId)?.delete(deviceId)) this.#note(userId);
+    if (this.#users.get(userId)?.delete(deviceId)) this.note(userId);
   }
 
   /** For tests: throws away the one-time keys that are left, so that the next claim gets the fallback key. */
@@ -159,8 +186,8 @@ export class Keys {
     return device;
   }
 
-  #note(userId: string): void {
-    this.#changed.push({ position: this.#stream.advance(), userId });
+  #changedFor(onlyFor: string | null, userId: string): void {
+    this.#changed.push({ position: this.#stream.advance(), userId, onlyFor });
   }
 }
 

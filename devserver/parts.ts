@@ -1,8 +1,10 @@
 /** The parts of one running server, as its routes see them. */
 import type { Accounts } from "./accounts.ts";
 import type { Stream } from "./changes.ts";
+import type { CrossSigning } from "./crossSigning.ts";
 import type { Faults } from "./faults.ts";
 import type { Features } from "./features.ts";
+import type { InteractiveAuth } from "./interactiveAuth.ts";
 import type { Keys } from "./keys.ts";
 import type { Observer } from "./observer.ts";
 import type { RateLimits } from "./rateLimits.ts";
@@ -22,6 +24,8 @@ export interface ServerParts {
   readonly rooms: Rooms;
   readonly receipts: Receipts;
   readonly keys: Keys;
+  readonly crossSigning: CrossSigning;
+  readonly interactiveAuth: InteractiveAuth;
   readonly toDevice: ToDevice;
   readonly sync: Sync;
   readonly faults: Faults;

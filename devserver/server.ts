@@ -2,9 +2,9 @@
  * The development homeserver: an in-memory Matrix homeserver over real HTTP, for Docket's tests and demo.
  *
  * What it does not do: federation (users of "other servers" are accounts made here), persistence, registration over
- * HTTP, cross-signing and key backup, media, presence, typing and read receipts to others, notifications and push,
+ * HTTP, presence, typing and read receipts to others, notifications and push,
  * lazy loading of members, threads and bundled relations, search, spaces, room upgrades, restricted joins, full
- * authorisation rules (power levels only), checks of signatures, telling rooms of a changed profile. It trusts whoever
+ * authorisation rules (power levels only), checks of devices' own signatures, telling rooms of a changed profile. It trusts whoever
  * reaches it, and keeps all it ever saw in memory. It listens on 127.0.0.1 only and is never part of the published package.
  *
  * What it does that no released server does: delivery receipts (MSC4089), told to the event's sender.
@@ -15,11 +15,14 @@ import { Accounts } from "./accounts.ts";
 import { addAdminRoutes } from "./adminRoutes.ts";
 import { addAliasRoutes } from "./aliasRoutes.ts";
 import { Changes, Stream } from "./changes.ts";
+import { CrossSigning } from "./crossSigning.ts";
+import { addCrossSigningRoutes } from "./crossSigningRoutes.ts";
 import { addDeviceRoutes } from "./deviceRoutes.ts";
 import { DevServer } from "./devServer.ts";
 import { Faults } from "./faults.ts";
 import { Features } from "./features.ts";
 import { addHistoryRoutes } from "./historyRoutes.ts";
+import { InteractiveAuth } from "./interactiveAuth.ts";
 import { addKeyRoutes } from "./keyRoutes.ts";
 import { Keys } from "./keys.ts";
 import { Listener } from "./listener.ts";
@@ -75,6 +78,7 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   addHistoryRoutes(router, parts);
   addDeviceRoutes(router, parts);
   addKeyRoutes(router, parts);
+  addCrossSigningRoutes(router, parts);
   addAdminRoutes(router, server, anything);
   router.on("GET", "/_matrix/client/v3/sync", async ({ session, query, signal }) => {
     const answer = await parts.sync.answer(session, query, signal);
@@ -106,6 +110,8 @@ function partsOf(options: DevServerOptions, anything: Changes): ServerParts {
     rooms,
     receipts,
     keys,
+    crossSigning: new CrossSigning(keys, now),
+    interactiveAuth: new InteractiveAuth(accounts),
     toDevice,
     sync: new Sync({ stream, accounts, rooms, receipts, keys, toDevice, features, now }),
     faults: new Faults(anything),

@@ -122,7 +122,7 @@ export class Sync {
     const shared = new Set<string>([userId]);
     const maybeLeft = new Set<string>();
     const changed = new Set<string>();
-    const moved = keys.changedIn(since, upTo);
+    const moved = keys.changedIn(since, upTo, userId);
     for (const room of rooms.of(userId)) {
       const now = room.membershipAt(userId, upTo) === "join";
       const before = room.membershipAt(userId, since) === "join";
@@ -136,7 +136,8 @@ export class Sync {
           if (now) changed.add(member);
         } else if (before) maybeLeft.add(member);
     }
-    for (const member of moved) if (shared.has(member)) changed.add(member);
+    for (const member of moved.forAll) if (shared.has(member)) changed.add(member);
+    for (const member of moved.forViewer) changed.add(member);
     return {
       changed: [...changed],
       left: [...maybeLeft].filter((member) => !shared.has(member) && member !== userId),

@@ -7,6 +7,7 @@
  */
 import { after, before, describe } from "node:test";
 import { accountsContract } from "./accounts.ts";
+import { crossSigningContract } from "./crossSigning.ts";
 import { deviceListsContract } from "./deviceLists.ts";
 import { historyContract } from "./history.ts";
 import type { Homeserver } from "./homeserver.ts";
@@ -46,6 +47,7 @@ const SUBJECTS: Readonly<Record<string, (scene: Scene) => void>> = {
   "read receipts": readReceiptsContract,
   keys: keysContract,
   "device lists": deviceListsContract,
+  "cross-signing": crossSigningContract,
   "to-device messages": toDeviceContract,
   "the message limit": messageLimitContract,
 };

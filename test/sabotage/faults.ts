@@ -838,6 +838,39 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: "devserver-identity-for-the-asking",
+    breaks: "the development homeserver asks for the password before it replaces an identity",
+    file: "devserver/crossSigningRoutes.ts",
+    find: "if (always || crossSigning.isSetUp(userId)) {",
+    replace: "if (always) {",
+    test: {
+      file: contract,
+      name: "another identity needs the password of the user, in a session of its own or at once",
+    },
+  },
+  {
+    name: "devserver-signature-unchecked",
+    breaks: "the development homeserver takes no signature that does not fit",
+    file: "devserver/signatureUpload.ts",
+    find: "if (!isSignedBy(signed, userId, by)) throw badSignature();",
+    replace: "",
+    test: {
+      file: contract,
+      name: "signatures of the own keys that are none are failures, each for itself, and the good ones are kept",
+    },
+  },
+  {
+    name: "devserver-user-signing-key-shown",
+    breaks: "a user-signing key is its user's own affair",
+    file: "devserver/crossSigning.ts",
+    find: "users.filter((userId) => userId === viewer),",
+    replace: "users,",
+    test: {
+      file: contract,
+      name: "the first identity needs no password, nor does the same one again; others see all but the user-signing key",
+    },
+  },
+  {
     name: "devserver-key-claimed-twice",
     breaks: "a one-time key is given once",
     file: "devserver/keys.ts",
