@@ -59,8 +59,8 @@ export function describeInterop(start: () => Promise<InteropHomeserver>): void {
         await scene.device(t, dora),
         await scene.device(t, erik),
       ];
-      await first.order("setUpIdentity", { password: PASSWORD });
-      await other.order("setUpIdentity", { password: PASSWORD });
+      await first.order("setUpIdentity", { password: PASSWORD, backup: false });
+      await other.order("setUpIdentity", { password: PASSWORD, backup: false });
       const { userId } = first.account;
 
       const own = await first.order("requestVerification", second.account);
@@ -106,8 +106,8 @@ export function describeInterop(start: () => Promise<InteropHomeserver>): void {
         await scene.device(t, gina),
         await scene.device(t, gina),
       ];
-      await host.order("setUpIdentity", { password: PASSWORD });
-      await guest.order("setUpIdentity", { password: PASSWORD });
+      await host.order("setUpIdentity", { password: PASSWORD, backup: false });
+      await guest.order("setUpIdentity", { password: PASSWORD, backup: false });
       await host.order("isolate", { signedOnly: true });
       const roomId = await host.order("createRoom", { invite: [], encryption: {} });
       const say = (body: string): Promise<string> => host.send(roomId, "m.room.message", { msgtype: "m.text", body });

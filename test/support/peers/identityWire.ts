@@ -32,10 +32,11 @@ export interface Trust {
 export interface IdentityOrders {
   /**
    * Makes cross-signing keys where the account has none, secret storage with a new recovery key, and a new backup; signs the device.
-   * `anew`: other cross-signing keys, even where there are some. The password is for the server's user-interactive authentication.
+   * `anew`: other cross-signing keys, even where there are some; `backup: false`: no backup. The password is for the server's
+   * user-interactive authentication.
    */
   readonly setUpIdentity: {
-    readonly order: { readonly password: string; readonly anew?: boolean };
+    readonly order: { readonly password: string; readonly anew?: boolean; readonly backup?: boolean };
     readonly result: { readonly recoveryKey: string } & IdentityStatus;
   };
   readonly identity: { readonly order: Readonly<Record<string, never>>; readonly result: IdentityStatus };

@@ -73,7 +73,7 @@ export class JsSdkIdentity {
     this.#until = parts.until;
   }
 
-  async setUpIdentity({ password, anew = false }: Order<"setUpIdentity">): Result<"setUpIdentity"> {
+  async setUpIdentity({ password, anew = false, backup = true }: Order<"setUpIdentity">): Result<"setUpIdentity"> {
     return await this.#keyring.with(null, async () => {
       const recovery = await this.#crypto.createRecoveryKeyFromPassphrase();
       if (recovery.encodedPrivateKey === undefined) throw new Error("the SDK made a recovery key without its text");
@@ -86,8 +86,10 @@ export class JsSdkIdentity {
         authUploadDeviceSigningKeys: this.#authenticate(password),
       });
       await this.#signed();
-      await this.#crypto.resetKeyBackup();
-      await this.#crypto.checkKeyBackupAndEnable();
+      if (backup) {
+        await this.#crypto.resetKeyBackup();
+        await this.#crypto.checkKeyBackupAndEnable();
+      }
       return { recoveryKey: recovery.encodedPrivateKey, ...(await this.identity()) };
     });
   }
