@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startConversation } from "../support/conversation.ts";
 import { temporaryDirectory } from "../support/temporaryDirectory.ts";
-import { launchJsSdk, PeerProcess } from "../synapse/peers/peerProcess.ts";
+import { launchJsSdk, PeerProcess } from "../support/peers/peerProcess.ts";
 
 test("matrix-js-sdk makes an encrypted room on the development homeserver, asks the bot there, and reads its answer", async (t) => {
   const { server, account } = await startConversation(t);

@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { RESPONSE_TYPES, asObject, type Dialect } from "../../demo/sender/seenEvent.ts";
 import type { JsonObject } from "../../src/protocol/json.ts";
-import type { PeerProcess } from "./peers/peerProcess.ts";
+import { describeInterop } from "../interop/interopSuite.ts";
+import type { PeerProcess } from "../support/peers/peerProcess.ts";
 import { LIBRARIES, Stage } from "./peers/stage.ts";
 
 const REQUESTS: Readonly<Record<Dialect, string>> = {
@@ -153,6 +154,17 @@ test("in one room with the bot, matrix-nio and matrix-js-sdk all read all", asyn
   }
   const record = await stage.recordOf(roomId);
   for (const eventId of sent) assert.equal(asObject(record.get(eventId)?.["content"])["place"], "Bridge Street 3");
+});
+
+describeInterop(() => {
+  const { server } = stage;
+  return Promise.resolve({
+    url: server.baseUrl,
+    serverName: server.serverName,
+    createAccount: (localpart, password) => server.registerUser(localpart, password),
+    // The stage stops it.
+    stop: () => Promise.resolve(),
+  });
 });
 
 test("a peer ends by itself when its test has gone", async () => {

@@ -1,4 +1,4 @@
-"""matrix-nio with libolm as a peer (see peerWire.ts): an encryption that shares no line of code with the bot's.
+"""matrix-nio with libolm as a peer (see test/support/peers/peerWire.ts): an encryption that shares no line of code with the bot's.
 
 Its device is signed by nobody, and it trusts nobody's: keys go to all devices. It is used as its documentation says; nio itself
 does not try again what it could not decrypt, so this does when a key comes.
@@ -157,6 +157,7 @@ class Peer:
                     "undecryptable": "no session" if unread else None,
                     "senderDevice": self.sender_device(event) if clear else None,
                     "sessionId": event.session_id if unread or clear else None,
+                    "shield": None,
                 }
             }
         )

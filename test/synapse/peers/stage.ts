@@ -13,8 +13,8 @@ import { docket } from "../../support/docketCommand.ts";
 import { startSynapse } from "../synapse.ts";
 import type { Account, Synapse } from "../synapseServer.ts";
 import { startPython } from "../unpackedPython.ts";
-import { launchJsSdk, PeerProcess } from "./peerProcess.ts";
-import type { PeerAccount, PeerEvent } from "./peerWire.ts";
+import { launchJsSdk, PeerProcess } from "../../support/peers/peerProcess.ts";
+import type { PeerAccount, PeerEvent } from "../../support/peers/peerWire.ts";
 
 export const LIBRARIES = ["matrix-nio", "matrix-js-sdk"] as const;
 export type Library = (typeof LIBRARIES)[number];

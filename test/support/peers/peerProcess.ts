@@ -102,6 +102,14 @@ export class PeerProcess {
     }, `${eventId} to be readable`);
   }
 
+  /** Resolves with the event once this peer has found that it can't read it, or can't any more. */
+  async unreadable(eventId: string): Promise<PeerEvent> {
+    return await this.#waitFor(() => {
+      const event = this.#events.get(eventId);
+      return event === undefined || event.undecryptable === null ? undefined : event;
+    }, `${eventId} to be undecryptable`);
+  }
+
   /** The event as this peer sees it now, readable or not. */
   sight(eventId: string): PeerEvent | undefined {
     return this.#events.get(eventId);

@@ -3,6 +3,8 @@
  * sightings on its standard output. The end of its input means that the test has gone, and ends the peer.
  */
 import type { JsonObject } from "../../../src/protocol/json.ts";
+import type { IdentityOrders } from "./identityWire.ts";
+import type { VerificationOrders } from "./verificationWire.ts";
 
 /** A signed-in device, and where it keeps what it must not forget. */
 export interface PeerAccount {
@@ -14,7 +16,7 @@ export interface PeerAccount {
   readonly store: string;
 }
 
-export interface Orders {
+export interface Orders extends IdentityOrders, VerificationOrders {
   /** Signs in, uploads the device's keys, takes the first sync and follows from there. Needed before all others. */
   readonly start: { readonly order: PeerAccount; readonly result: null };
   /** A private room, encrypted; the answer comes when the peer's own sync has shown it. */
@@ -22,6 +24,11 @@ export interface Orders {
     readonly order: { readonly invite: readonly string[]; readonly encryption: JsonObject };
     readonly result: string;
   };
+  /**
+   * Invites. Where the peer's device is cross-signed and the room's history is for those who come later, matrix-js-sdk hands its room
+   * keys to the cross-signed devices of the invited user (MSC4268). matrix-js-sdk alone.
+   */
+  readonly invite: { readonly order: { readonly roomId: string; readonly userId: string }; readonly result: null };
   /** Accepts an invitation; the answer comes when the peer's own sync has shown the room. */
   readonly join: { readonly order: { readonly roomId: string }; readonly result: null };
   /** The answer comes when that user has joined, as the peer's own sync shows it. */
@@ -65,12 +72,14 @@ export interface PeerEvent {
   readonly undecryptable: string | null;
   /** The device whose key encrypted it, by the peer's own list of the sender's devices; null where that knows none. */
   readonly senderDevice: string | null;
+  /** Why the peer's user is warned of the event, as the SDK calls it; null where it would not be, and from matrix-nio. */
+  readonly shield: string | null;
   /** The Megolm session; null where it was not encrypted. */
   readonly sessionId: string | null;
 }
 
 /** A line from the peer. */
 export type PeerLine =
-  | { readonly answer: number; readonly result: string | null }
+  | { readonly answer: number; readonly result: unknown }
   | { readonly answer: number; readonly error: string }
   | { readonly seen: PeerEvent };

@@ -14,9 +14,12 @@ import {
   type MatrixClient,
   type MatrixEvent,
 } from "matrix-js-sdk";
-import { CryptoEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
+import { CryptoEvent, EventShieldReason } from "matrix-js-sdk/lib/crypto-api/index.js";
 import type { JsonObject } from "../../../src/protocol/json.ts";
 import { loadIndexedDb, saveIndexedDb } from "./indexedDbFile.ts";
+import { JsSdkIdentity, Keyring } from "./jsSdkIdentity.ts";
+import { JsSdkVerifications } from "./jsSdkVerifications.ts";
+import { KeyGate } from "./keyGate.ts";
 import type { OrderLine, Orders, PeerAccount, PeerEvent, PeerLine } from "./peerWire.ts";
 
 // Standard output is for the test alone; the SDK writes there what it has to say.
@@ -28,34 +31,14 @@ function say(line: PeerLine): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-/** To-device messages that carry room keys: handed on, or kept back until they are let go. */
-class KeyGate {
-  #held: (() => Promise<unknown>)[] | null = null;
-
-  readonly fetch: typeof globalThis.fetch = async (input, init) => {
-    const url = input instanceof Request ? input.url : String(input);
-    if (this.#held === null || init?.method !== "PUT" || !url.includes("/sendToDevice/m.room.encrypted/")) {
-      return await fetch(input, init);
-    }
-    const { signal: _itsOwnTimeout, ...kept } = init;
-    this.#held.push(() => fetch(url, kept));
-    return Response.json({});
-  };
-
-  close(): void {
-    this.#held ??= [];
-  }
-
-  async open(): Promise<void> {
-    const held = this.#held ?? [];
-    this.#held = null;
-    for (const send of held) await send();
-  }
-}
+type Obeying = {
+  readonly [Name in Exclude<keyof Orders, "start">]: (order: Orders[Name]["order"]) => Promise<Orders[Name]["result"]>;
+};
 
 class JsSdkPeer {
   readonly #account: PeerAccount;
-  readonly #gate = new KeyGate();
+  readonly #gate = new KeyGate(() => this.#wake());
+  readonly #keyring = new Keyring();
   readonly #client: MatrixClient;
   #wakers: (() => void)[] = [];
 
@@ -67,25 +50,75 @@ class JsSdkPeer {
       deviceId: account.deviceId,
       accessToken: account.accessToken,
       fetchFn: this.#gate.fetch,
+      cryptoCallbacks: this.#keyring.callbacks,
     });
   }
 
-  static async start(account: PeerAccount): Promise<JsSdkPeer> {
+  /** @returns what obeys each further order */
+  static async start(account: PeerAccount): Promise<Obeying> {
     await loadIndexedDb(join(account.store, STORE_FILE));
     const peer = new JsSdkPeer(account);
+    await peer.#client.initRustCrypto();
+    const obeying = peer.#obeying();
     await peer.#begin();
-    return peer;
+    return obeying;
+  }
+
+  #obeying(): Obeying {
+    const parts = {
+      account: this.#account,
+      client: this.#client,
+      crypto: this.#crypto(),
+      keyring: this.#keyring,
+      until: (probe: () => boolean | Promise<boolean>) => this.#until(probe),
+      wake: () => this.#wake(),
+    };
+    const identity = new JsSdkIdentity(parts);
+    const verifications = new JsSdkVerifications(parts);
+    return {
+      createRoom: (order) => this.#createRoom(order),
+      invite: (order) => this.#invite(order),
+      join: (order) => this.#join(order),
+      waitForMember: (order) => this.#waitForMember(order),
+      waitForDevice: (order) => this.#waitForDevice(order),
+      send: (order) => this.#send(order),
+      holdKeys: (order) => this.#holdKeys(order),
+      releaseKeys: () => this.#releaseKeys(),
+      stop: () => this.#stop(),
+      setUpIdentity: (order) => identity.setUpIdentity(order),
+      identity: () => identity.identity(),
+      recover: (order) => identity.recover(order),
+      readSecrets: (order) => identity.readSecrets(order),
+      restoreBackup: (order) => identity.restoreBackup(order),
+      waitForBackup: () => identity.waitForBackup(),
+      exportKeys: (order) => identity.exportKeys(order),
+      importKeys: (order) => identity.importKeys(order),
+      isolate: (order) => identity.isolate(order),
+      trustOf: (order) => identity.trustOf(order),
+      waitForSigned: (order) => identity.waitForSigned(order),
+      waitForVerified: (order) => identity.waitForVerified(order),
+      requestVerification: (order) => verifications.requestVerification(order),
+      incomingVerification: (order) => verifications.incomingVerification(order),
+      acceptVerification: (order) => verifications.acceptVerification(order),
+      sas: (order) => verifications.sas(order),
+      answerSas: (order) => verifications.answerSas(order),
+      verificationResult: (order) => verifications.verificationResult(order),
+    };
   }
 
   async #begin(): Promise<void> {
     const client = this.#client;
-    await client.initRustCrypto();
     client.on(RoomEvent.Timeline, (event, room) => {
       // Its own events come a second time, from the server.
       if (room !== undefined && event.status === null) void this.#tell(event);
     });
     client.on(MatrixEventEvent.Decrypted, (event) => void this.#tell(event));
-    for (const event of [ClientEvent.Sync, CryptoEvent.DevicesUpdated, CryptoEvent.KeysChanged] as const) {
+    for (const event of [
+      ClientEvent.Sync,
+      CryptoEvent.DevicesUpdated,
+      CryptoEvent.KeysChanged,
+      CryptoEvent.UserTrustStatusChanged,
+    ] as const) {
       client.on(event, () => this.#wake());
     }
     await client.startClient({ initialSyncLimit: 100 });
@@ -97,7 +130,7 @@ class JsSdkPeer {
     });
   }
 
-  async createRoom({ invite, encryption }: Orders["createRoom"]["order"]): Promise<string> {
+  async #createRoom({ invite, encryption }: Orders["createRoom"]["order"]): Promise<string> {
     const content = { algorithm: "m.megolm.v1.aes-sha2", ...encryption };
     const { room_id: roomId } = await this.#client.createRoom({
       preset: Preset.PrivateChat,
@@ -108,40 +141,47 @@ class JsSdkPeer {
     return roomId;
   }
 
-  async join({ roomId }: Orders["join"]["order"]): Promise<null> {
+  async #invite({ roomId, userId }: Orders["invite"]["order"]): Promise<null> {
+    await this.#client.invite(roomId, userId);
+    return null;
+  }
+
+  async #join({ roomId }: Orders["join"]["order"]): Promise<null> {
+    // The SDK takes the keys of before from the inviter alone, whom it knows by the invitation.
+    await this.#until(() => this.#client.getRoom(roomId)?.getMyMembership() === "invite");
     await this.#client.joinRoom(roomId);
     await this.#known(roomId);
     return null;
   }
 
-  async waitForMember({ roomId, userId }: Orders["waitForMember"]["order"]): Promise<null> {
+  async #waitForMember({ roomId, userId }: Orders["waitForMember"]["order"]): Promise<null> {
     await this.#until(() => this.#client.getRoom(roomId)?.getMember(userId)?.membership === "join");
     return null;
   }
 
-  async waitForDevice({ userId, deviceId }: Orders["waitForDevice"]["order"]): Promise<null> {
+  async #waitForDevice({ userId, deviceId }: Orders["waitForDevice"]["order"]): Promise<null> {
     await this.#until(async () => (await this.#devicesOf(userId)).has(deviceId));
     return null;
   }
 
-  async send({ roomId, type, content }: Orders["send"]["order"]): Promise<string> {
+  async #send({ roomId, type, content }: Orders["send"]["order"]): Promise<string> {
     // The types name the events of the specification; the SDK sends any.
     const { event_id: eventId } = await this.#client.sendEvent(roomId, type as never, content as never);
     return eventId;
   }
 
-  async holdKeys({ roomId }: Orders["holdKeys"]["order"]): Promise<null> {
+  async #holdKeys({ roomId }: Orders["holdKeys"]["order"]): Promise<null> {
     await this.#crypto().forceDiscardSession(roomId);
     this.#gate.close();
     return null;
   }
 
-  async releaseKeys(): Promise<null> {
+  async #releaseKeys(): Promise<null> {
     await this.#gate.open();
     return null;
   }
 
-  async stop(): Promise<null> {
+  async #stop(): Promise<null> {
     this.#client.stopClient();
     await saveIndexedDb(join(this.#account.store, STORE_FILE));
     return null;
@@ -169,9 +209,15 @@ class JsSdkPeer {
         encrypted,
         undecryptable: failed ? (event.decryptionFailureReason ?? "unknown") : null,
         senderDevice: encrypted && !failed ? await this.#senderDevice(event) : null,
+        shield: failed ? null : await this.#shield(event),
         sessionId: encrypted ? String(event.getWireContent()["session_id"]) : null,
       } satisfies PeerEvent,
     });
+  }
+
+  async #shield(event: MatrixEvent): Promise<string | null> {
+    const reason = (await this.#crypto().getEncryptionInfoForEvent(event))?.shieldReason ?? null;
+    return reason === null ? null : (EventShieldReason[reason] ?? null);
   }
 
   async #senderDevice(event: MatrixEvent): Promise<string | null> {
@@ -206,32 +252,16 @@ class JsSdkPeer {
   }
 }
 
-let peer: JsSdkPeer | null = null;
+let peer: Obeying | null = null;
 
-async function obey(line: OrderLine): Promise<string | null> {
+async function obey<Name extends keyof Obeying>(line: OrderLine): Promise<unknown> {
   if (line.do === "start") {
     peer = await JsSdkPeer.start(line);
     return null;
   }
   if (peer === null) throw new Error(`"start" comes before "${line.do}"`);
-  switch (line.do) {
-    case "createRoom":
-      return await peer.createRoom(line);
-    case "join":
-      return await peer.join(line);
-    case "waitForMember":
-      return await peer.waitForMember(line);
-    case "waitForDevice":
-      return await peer.waitForDevice(line);
-    case "send":
-      return await peer.send(line);
-    case "holdKeys":
-      return await peer.holdKeys(line);
-    case "releaseKeys":
-      return await peer.releaseKeys();
-    case "stop":
-      return await peer.stop();
-  }
+  const act = peer[line.do as Name];
+  return await act(line as unknown as Orders[Name]["order"]);
 }
 
 createInterface({ input: process.stdin })
