@@ -1,4 +1,4 @@
-/** A user's devices: listed, named, signed out; and the key backup that nobody has here. */
+/** A user's devices: listed, named, signed out. */
 import type { Device } from "./accounts.ts";
 import type { JsonObject } from "../src/protocol/json.ts";
 import { notFound } from "./matrixError.ts";
@@ -24,9 +24,6 @@ export function addDeviceRoutes(router: Router, parts: ServerParts): void {
     const device = deviceIn(call);
     if (typeof name === "string") device.displayName = name;
     return {};
-  });
-  router.on("GET", `${V3}/room_keys/version`, () => {
-    throw notFound("No current backup version");
   });
   router.on("POST", `${V3}/logout/all`, (call) => {
     for (const deviceId of devicesOf(call).keys()) signOut(parts, call.session.userId, deviceId);

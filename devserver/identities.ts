@@ -1,6 +1,8 @@
 /** A test's hands and eyes on what users keep at the server for their encryption: `DevServer.identities`. */
 import type { JsonObject } from "../src/protocol/json.ts";
 import type { IdentityAuth, KeyType } from "./crossSigning.ts";
+import type { Backup } from "./keyBackups.ts";
+import { MatrixError } from "./matrixError.ts";
 import type { ServerParts } from "./parts.ts";
 
 /** As long as Synapse gives for it. */
@@ -26,6 +28,21 @@ export class Identities {
   /** A cross-signing key as its owner sees it, signatures included; null where there is none. */
   key(userId: string, type: KeyType): JsonObject | null {
     return this.#parts.crossSigning.keyFor(userId, userId, type) ?? null;
+  }
+
+  /** The user's current key backup, or the one of that version, with its keys; null where there is none. */
+  backup(userId: string, version?: string): Backup | null {
+    try {
+      return this.#parts.keyBackups.get(userId, version);
+    } catch (error) {
+      if (error instanceof MatrixError) return null;
+      throw error;
+    }
+  }
+
+  /** Account data of the user (secret storage, for one); null where there is none. */
+  accountData(userId: string, type: string): JsonObject | null {
+    return this.#parts.accounts.existing(userId).data.get("")?.get(type)?.content ?? null;
   }
 
   /** The signatures that the owner has uploaded for a device, by the ID of what signed. */

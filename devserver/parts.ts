@@ -5,6 +5,7 @@ import type { CrossSigning } from "./crossSigning.ts";
 import type { Faults } from "./faults.ts";
 import type { Features } from "./features.ts";
 import type { InteractiveAuth } from "./interactiveAuth.ts";
+import type { KeyBackups } from "./keyBackups.ts";
 import type { Keys } from "./keys.ts";
 import type { Observer } from "./observer.ts";
 import type { RateLimits } from "./rateLimits.ts";
@@ -25,6 +26,7 @@ export interface ServerParts {
   readonly receipts: Receipts;
   readonly keys: Keys;
   readonly crossSigning: CrossSigning;
+  readonly keyBackups: KeyBackups;
   readonly interactiveAuth: InteractiveAuth;
   readonly toDevice: ToDevice;
   readonly sync: Sync;

@@ -23,6 +23,8 @@ import { Faults } from "./faults.ts";
 import { Features } from "./features.ts";
 import { addHistoryRoutes } from "./historyRoutes.ts";
 import { InteractiveAuth } from "./interactiveAuth.ts";
+import { KeyBackups } from "./keyBackups.ts";
+import { addKeyBackupRoutes } from "./keyBackupRoutes.ts";
 import { addKeyRoutes } from "./keyRoutes.ts";
 import { Keys } from "./keys.ts";
 import { Listener } from "./listener.ts";
@@ -79,6 +81,7 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   addDeviceRoutes(router, parts);
   addKeyRoutes(router, parts);
   addCrossSigningRoutes(router, parts);
+  addKeyBackupRoutes(router, parts);
   addAdminRoutes(router, server, anything);
   router.on("GET", "/_matrix/client/v3/sync", async ({ session, query, signal }) => {
     const answer = await parts.sync.answer(session, query, signal);
@@ -111,6 +114,7 @@ function partsOf(options: DevServerOptions, anything: Changes): ServerParts {
     receipts,
     keys,
     crossSigning: new CrossSigning(keys, now),
+    keyBackups: new KeyBackups(stream),
     interactiveAuth: new InteractiveAuth(accounts),
     toDevice,
     sync: new Sync({ stream, accounts, rooms, receipts, keys, toDevice, features, now }),

@@ -12,6 +12,7 @@ import { deviceListsContract } from "./deviceLists.ts";
 import { historyContract } from "./history.ts";
 import type { Homeserver } from "./homeserver.ts";
 import { invitationsContract } from "./invitations.ts";
+import { keyBackupContract } from "./keyBackup.ts";
 import { keysContract } from "./keys.ts";
 import { membershipContract } from "./membership.ts";
 import { messageLimitContract } from "./messageLimit.ts";
@@ -48,6 +49,7 @@ const SUBJECTS: Readonly<Record<string, (scene: Scene) => void>> = {
   keys: keysContract,
   "device lists": deviceListsContract,
   "cross-signing": crossSigningContract,
+  "key backup": keyBackupContract,
   "to-device messages": toDeviceContract,
   "the message limit": messageLimitContract,
 };

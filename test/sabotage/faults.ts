@@ -871,6 +871,17 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: "devserver-better-key-lost",
+    breaks: "of two backed up keys the one with the earlier index is kept",
+    file: "devserver/keyBackups.ts",
+    find: 'less("first_message_index") ||',
+    replace: "",
+    test: {
+      file: contract,
+      name: "of two keys for a session the better one is kept: verified, with an earlier index, or through fewer hands",
+    },
+  },
+  {
     name: "devserver-key-claimed-twice",
     breaks: "a one-time key is given once",
     file: "devserver/keys.ts",

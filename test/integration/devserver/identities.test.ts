@@ -1,4 +1,4 @@
-/** Servers that ask more, or other things, than Synapse does by itself before they take a cross-signing identity. */
+/** Servers that ask for more than Synapse does before they take a cross-signing identity; and what a test sees of what is kept. */
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { startDevServer, type DevServer } from "../../../devserver/server.ts";
@@ -79,5 +79,23 @@ describe("cross-signing identities at the development homeserver", () => {
     assert.deepEqual(server.identities.deviceSignatures(bob.userId, bob.deviceId), {});
     await cut("signatures/upload", signed, "dropAfter");
     assert.deepEqual(Object.keys(server.identities.deviceSignatures(bob.userId, bob.deviceId)), [by]);
+  });
+
+  test("a test sees the backup, also after an answer that nobody got, and account data", async () => {
+    assert.equal(server.identities.backup(bob.userId), null);
+    const { version } = await bob.call("POST", "/v3/room_keys/version", { algorithm: "a", auth_data: { b: 1 } });
+    const key = { first_message_index: 0, forwarded_count: 0, is_verified: true, session_data: {} };
+    const fault = server.fault({ path: /room_keys\/keys/, userId: bob.userId, action: { kind: "dropAfter" } });
+    const rooms = { "!room": { sessions: { session: key } } };
+    await assert.rejects(bob.call("PUT", `/v3/room_keys/keys?version=${String(version)}`, { rooms }));
+    assert.equal(fault.hits, 1);
+    const { count, etag, authData, keys } = server.identities.backup(bob.userId) ?? assert.fail("no backup");
+    assert.deepEqual([count, etag, authData], [1, "1", { b: 1 }]);
+    assert.deepEqual(keys.get("!room")?.get("session"), key);
+    assert.equal(server.identities.backup(bob.userId, "7"), null);
+
+    assert.equal(server.identities.accountData(bob.userId, "org.example.a"), null);
+    await bob.call("PUT", `/v3/user/${bob.userId}/account_data/org.example.a`, { a: 1 });
+    assert.deepEqual(server.identities.accountData(bob.userId, "org.example.a"), { a: 1 });
   });
 });
