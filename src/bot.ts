@@ -16,6 +16,7 @@ import { Gaps } from "./journal/gaps.ts";
 import { Inbox } from "./journal/inbox.ts";
 import { Invites } from "./journal/invites.ts";
 import { Outbox } from "./journal/outbox.ts";
+import { parkedSessions } from "./journal/parking.ts";
 import { RoomStates } from "./journal/roomStates.ts";
 import { closeAll, Lifecycle, supervise, type Service } from "./lifecycle.ts";
 import type { Logger, LogLevel } from "./logging.ts";
@@ -131,6 +132,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
       onWait: (error) => vitals.syncFailed(clock.now(), error),
       onFatal,
       onNewSessions: (sessions) => void supervise(inbox.unpark(sessions), onFailure),
+      parkedSessions: (after, most) => parkedSessions(database, after, most),
     });
     opened.push(() => opening.stop());
     const { userId, deviceId, homeserver, engine, versions } = opening;

@@ -59,6 +59,12 @@ export class Metrics {
     help: "One-time keys of the bot that the homeserver holds, as the last sync told.",
     registers: this.registers,
   });
+  readonly backupLookups = new Counter({
+    name: "docket_crypto_backup_lookups_total",
+    help: "Room keys that the key backup was asked for because an event could not be decrypted, by outcome.",
+    labelNames: ["outcome"],
+    registers: this.registers,
+  });
   readonly cryptoCallSeconds = new Histogram({
     name: "docket_crypto_call_duration_seconds",
     help: "Calls to the crypto library, by call, without the wait for their turn.",

@@ -15,6 +15,16 @@ export interface Trouble {
   readonly problem: string | null;
 }
 
+/**
+ * The account's key backup, as last found. `unknown`: not looked at; `absent`: there is none; `unsupported`: of an algorithm that is not
+ * ours; `untrusted`: not signed by us, and not our key; `upload_only`: signed by us, but its key is not here; `in_use`: keys go both ways.
+ */
+export interface BackupState {
+  readonly kind: "unknown" | "absent" | "unsupported" | "untrusted" | "upload_only" | "in_use";
+  /** The homeserver's name for it; null where there is none. */
+  readonly version: string | null;
+}
+
 export type Phase = "starting" | "running" | "stopping";
 
 export interface Facts {
@@ -36,6 +46,12 @@ export interface Facts {
   readonly limited: { readonly count: number; readonly lastAt: EpochMs | null };
   /** What the homeserver holds of our keys, as the last sync told; `hasFallback`: one that nobody has used, null where it was not told. */
   readonly keyCounts: { readonly oneTimeKeys: number; readonly hasFallback: boolean | null } | null;
+  readonly backup: BackupState & {
+    /** Room keys here, and how many of them are in the backup, as counted after the last upload; null before. */
+    readonly counts: { readonly total: number; readonly backedUp: number } | null;
+    /** Of the last upload; null after a success. */
+    readonly trouble: Trouble | null;
+  };
 }
 
 const MOST_COUNTED = 1_000;
@@ -55,6 +71,7 @@ export class Vitals {
   private sends: Facts["sends"] = { failures: 0, trouble: null, limitedUntil: 0 };
   private limited: Facts["limited"] = { count: 0, lastAt: null };
   private keyCounts: Facts["keyCounts"] = null;
+  private backup: Facts["backup"] = { kind: "unknown", version: null, counts: null, trouble: null };
 
   /**
    * Says for people what is off, by choice or by the homeserver, although the bot is well: one sentence, or null when it is over.
@@ -146,6 +163,19 @@ export class Vitals {
     this.keyCounts = { oneTimeKeys, hasFallback };
   }
 
+  backupFound({ kind, version }: BackupState): void {
+    this.backup = { ...this.backup, kind, version };
+  }
+
+  /** After an upload, or where there was nothing to upload. */
+  backedUp(counts: NonNullable<Facts["backup"]["counts"]>): void {
+    this.backup = { ...this.backup, counts, trouble: null };
+  }
+
+  backupFailed(at: EpochMs, error: unknown): void {
+    this.backup = { ...this.backup, trouble: troubleOf(at, error) };
+  }
+
   facts(): Facts {
     return {
       phase: this.phase,
@@ -160,6 +190,7 @@ export class Vitals {
       sends: this.sends,
       limited: this.limited,
       keyCounts: this.keyCounts,
+      backup: this.backup,
     };
   }
 }

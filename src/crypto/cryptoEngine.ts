@@ -3,6 +3,8 @@ import type { HeldWrites } from "../journal/heldWrites.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import type { RawEvent } from "../protocol/events.ts";
 import type { DeviceId, RoomId, UserId } from "../protocol/ids.ts";
+import type { KeyBackup } from "./keyBackup.ts";
+import type { SessionRef } from "./sessionRef.ts";
 
 /** The encryption part of a sync response, as the server sent it. */
 export interface CryptoChanges {
@@ -13,11 +15,6 @@ export interface CryptoChanges {
   readonly oneTimeKeyCounts: Readonly<Record<string, number>>;
   /** Undefined where the response had none: an empty list means "no fallback key left". */
   readonly unusedFallbackKeyTypes: readonly string[] | undefined;
-}
-
-export interface SessionRef {
-  readonly roomId: RoomId;
-  readonly sessionId: string;
 }
 
 /** What the engine could tell about a sender's device when it decrypted an event. */
@@ -77,6 +74,8 @@ export interface OwnIdentity {
 /** Sends its own key requests through the homeserver it was built with. */
 export interface CryptoEngine {
   readonly identity: OwnIdentity;
+  /** The account's key backup. */
+  readonly backup: KeyBackup;
   /**
    * Applies a sync's encryption part. Its store writes stay held, and every other use of the engine waits, until `commit`
    * has put them on disk together with the sync that brought them (`held.apply()` inside the journal's transaction).

@@ -25,10 +25,12 @@ import type {
   EncryptedContent,
   EncryptionTarget,
   OwnIdentity,
-  SessionRef,
   Undecryptable,
+  UndecryptableReason,
 } from "./cryptoEngine.ts";
+import type { ParkedSessions } from "./backupFetch.ts";
 import { decryptEvent } from "./decryption.ts";
+import { KeyBackup } from "./keyBackup.ts";
 import { KeyUpkeep } from "./keyUpkeep.ts";
 import { Machine } from "./machine.ts";
 import { MemberDevices } from "./memberDevices.ts";
@@ -36,6 +38,7 @@ import { OutgoingRequests } from "./outgoingRequests.ts";
 import { RoomEncryption } from "./roomEncryption.ts";
 import { RoomSettings } from "./roomSettings.ts";
 import { SessionClaims } from "./sessionClaims.ts";
+import type { SessionRef } from "./sessionRef.ts";
 import {
   countUndecryptable,
   distinct,
@@ -64,6 +67,8 @@ export interface CryptoEngineOptions {
   readonly onFatal: (error: Error) => void;
   /** Told of room keys that came outside of `receive`: events parked for them can be woken. */
   readonly onNewSessions?: (sessions: readonly SessionRef[]) => void;
+  /** Sessions that events wait for, in pages: the key backup is asked for them now and then. */
+  readonly parkedSessions?: ParkedSessions;
   /** How long an encryption waits for the members' device lists, in milliseconds; 5 seconds by default. */
   readonly memberQueryTimeoutMs?: number;
   /** A library call that takes longer has panicked, in milliseconds; a minute by default. */
@@ -74,6 +79,8 @@ export interface CryptoEngineOptions {
 export const STORE_NAME = "docket";
 const MEMBER_QUERY_TIMEOUT_MS = 5_000;
 const WATCHDOG_MS = 60_000;
+/** A withheld key may have been given to another device of the account. */
+const BACKUP_MAY_HELP: ReadonlySet<UndecryptableReason> = new Set(["no_session", "unknown_index", "withheld"]);
 /** Of the wait for device lists: what one query may take, so that whoever comes during it still gets the next one. */
 const SHARE_OF_ONE_QUERY = 0.6;
 
@@ -96,6 +103,7 @@ export async function createCryptoEngine(options: CryptoEngineOptions): Promise<
 
 class Engine implements CryptoEngine {
   readonly identity: OwnIdentity;
+  readonly backup: KeyBackup;
   private readonly options: CryptoEngineOptions;
   private readonly machine: Machine;
   private readonly stopping = new AbortController();
@@ -140,6 +148,7 @@ class Engine implements CryptoEngine {
       signal,
       onFatal,
     });
+    this.backup = new KeyBackup({ ...options, machine, signal });
     this.rooms = new RoomEncryption({
       machine,
       homeserver,
@@ -158,6 +167,7 @@ class Engine implements CryptoEngine {
       return Promise.resolve();
     });
     await this.upkeep.start();
+    this.backup.start();
   }
 
   async receive<T>(
@@ -197,8 +207,11 @@ class Engine implements CryptoEngine {
   async decrypt(event: RawEvent): Promise<Decrypted | Undecryptable> {
     const decrypted = await decryptEvent(this.machine, event);
     // A missing key makes the library ask for it. Knowing the sender's devices early saves the answer the wait for them.
-    if (decrypted.kind === "undecryptable") this.upkeep.nudge();
-    else if (await this.devices.follow(libraryNames([event.sender]))) this.upkeep.nudge();
+    if (decrypted.kind === "undecryptable") {
+      this.upkeep.nudge();
+      const { reason, sessionId } = decrypted;
+      if (sessionId !== null && BACKUP_MAY_HELP.has(reason)) this.backup.want({ roomId: event.room_id, sessionId });
+    } else if (await this.devices.follow(libraryNames([event.sender]))) this.upkeep.nudge();
     return decrypted;
   }
 
@@ -226,12 +239,14 @@ class Engine implements CryptoEngine {
     this.stopping.abort(new Cancelled("The crypto engine has been stopped."));
     await Promise.allSettled(this.working);
     await this.upkeep.settled();
+    await this.backup.settled();
     await this.requests.settled();
     await this.devices.settled();
     await this.machine.close();
   }
 
   private noteSessions(sessions: readonly SessionRef[]): void {
+    this.backup.noteNewKeys();
     if (this.receivedSessions !== null) this.receivedSessions.push(...sessions);
     else this.options.onNewSessions?.(sessions);
   }

@@ -9,7 +9,8 @@ import {
 } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { RoomId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonValue } from "../protocol/json.ts";
-import type { CryptoChanges, SessionRef } from "./cryptoEngine.ts";
+import type { CryptoChanges } from "./cryptoEngine.ts";
+import type { SessionRef } from "./sessionRef.ts";
 import { decryptFromAnyDevice } from "./machine.ts";
 
 /**

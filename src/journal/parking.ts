@@ -12,6 +12,20 @@ export function unpark(database: Database, sessions: readonly SessionKey[]): num
   return sessions.reduce((sum, { roomId, sessionId }) => sum + statement.run(roomId, sessionId).changes, 0);
 }
 
+/**
+ * Sessions whose keys are waited for, each once, in an order of their own: to be gone through in pages.
+ * @param after the last one of the page before; null for the first page
+ */
+export function parkedSessions(database: Database, after: SessionKey | null, most: number): readonly SessionKey[] {
+  return database
+    .prepare<SessionKey>(
+      `SELECT DISTINCT room_id AS roomId, session_id AS sessionId FROM inbox
+       WHERE state = 'parked' AND session_id IS NOT NULL AND (room_id, session_id) > (?, ?)
+       ORDER BY room_id, session_id LIMIT ?`,
+    )
+    .all(after?.roomId ?? "", after?.sessionId ?? "", most);
+}
+
 export interface ParkingLimit {
   /** What was parked before this is given up. */
   readonly before: EpochMs;

@@ -209,7 +209,7 @@ export class DocketClient extends MatrixClient implements Homeserver {
       transport: this.transport,
       signal: options.signal,
       timeoutMs: options.timeoutMs ?? this.timeoutMs,
-      maxReplyBytes: MAX_REPLY_BYTES,
+      maxReplyBytes: options.maxReplyBytes ?? MAX_REPLY_BYTES,
       longPoll: false,
     };
     const startedAt = this.clock.now();

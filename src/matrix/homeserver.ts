@@ -30,6 +30,8 @@ export interface RequestOptions {
   readonly signal: AbortSignal;
   /** For the whole attempt, in milliseconds; by default the client's. */
   readonly timeoutMs?: number;
+  /** Size of the reply, after decompression; by default the client's. */
+  readonly maxReplyBytes?: number;
   /** `none`: one attempt. `standard` (default): repeats 429, 5xx and lost connections, bounded, as the server asks. */
   readonly retry?: "none" | "standard";
 }

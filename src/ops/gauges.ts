@@ -53,6 +53,11 @@ export function registerGauges(registry: Registry, { depths, vitals, report, roo
   gauge("docket_open_gaps", "Parts of timelines that /sync left out and that are not filled.", () => depths.openGaps());
   gauge("docket_joined_rooms", "Rooms that the bot is in.", () => depths.joinedRooms());
   gauge("docket_crypto_room_keys", "Room keys that the crypto engine holds, to decrypt with.", roomKeys);
+  gauge(
+    "docket_crypto_room_keys_backed_up",
+    "Room keys of the crypto engine that are in the account's key backup, as counted after the last upload; 0 before.",
+    () => vitals.facts().backup.counts?.backedUp ?? 0,
+  );
   gauge("docket_free_disk_bytes", "Free room on the disk of the data directory; 0 before it was looked at.", () => {
     return vitals.facts().freeDiskBytes ?? 0;
   });

@@ -5,10 +5,12 @@
  */
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
-import type { CryptoEngine, SessionRef } from "../crypto/cryptoEngine.ts";
+import type { ParkedSessions } from "../crypto/backupFetch.ts";
+import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
 import { createCryptoEngine } from "../crypto/engine.ts";
 import { KeyStore } from "../crypto/keyStore.ts";
 import { cryptoLibraryVersion } from "../crypto/libraryVersion.ts";
+import type { SessionRef } from "../crypto/sessionRef.ts";
 import type { DocketError } from "../errors.ts";
 import { Credentials } from "../journal/credentials.ts";
 import type { Database } from "../journal/database.ts";
@@ -38,6 +40,8 @@ export interface SessionPorts {
   readonly onFatal: (error: Error) => never;
   /** Told of room keys that came outside of a sync. */
   readonly onNewSessions?: (sessions: readonly SessionRef[]) => void;
+  /** Sessions that events wait for, in pages (journal/parking.ts). */
+  readonly parkedSessions?: ParkedSessions;
 }
 
 export interface Session extends Connection {
@@ -96,6 +100,7 @@ export async function openSession(
       ...(metrics === undefined ? {} : { metrics }),
       ...(vitals === undefined ? {} : { vitals }),
       ...(ports.onNewSessions === undefined ? {} : { onNewSessions: ports.onNewSessions }),
+      ...(ports.parkedSessions === undefined ? {} : { parkedSessions: ports.parkedSessions }),
     });
     opened.push(() => engine.stop());
     await requireOwnKeys(engine.identity, { homeserver, directory: database.directory, log, signal });

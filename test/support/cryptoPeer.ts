@@ -5,9 +5,10 @@
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { systemClock, type Clock } from "../../src/clock.ts";
-import type { CryptoEngine, EncryptionTarget, SessionRef } from "../../src/crypto/cryptoEngine.ts";
+import type { CryptoEngine, EncryptionTarget } from "../../src/crypto/cryptoEngine.ts";
 import { createCryptoEngine } from "../../src/crypto/engine.ts";
 import { KeyStore, type KeyStoreHooks } from "../../src/crypto/keyStore.ts";
+import type { SessionRef } from "../../src/crypto/sessionRef.ts";
 import { Database } from "../../src/journal/database.ts";
 import type { HeldWrites } from "../../src/journal/heldWrites.ts";
 import { silentLogger, type Logger } from "../../src/logging.ts";

@@ -18,7 +18,7 @@ export const ROOM = "!room:example.org" as RoomId;
 export const BOT = "@docket:example.org" as UserId;
 export const ALICE = "@alice:example.org" as UserId;
 
-class ManualClock implements Clock {
+export class ManualClock implements Clock {
   time = 1_700_000_000_000;
   now(): number {
     return this.time;

@@ -1,7 +1,8 @@
 /** Checks of the bot's device and of its keys on the homeserver. */
+import { backupCheck } from "./backupCheck.ts";
 import { ifKnown, sentence, type Check } from "./check.ts";
 import type { Facts, KeyCounts, PublishedKeys } from "./facts.ts";
-import { off, ok, unknown, warning, wrong, type Verdict } from "./finding.ts";
+import { ok, unknown, warning, wrong, type Verdict } from "./finding.ts";
 
 /** The crypto library keeps about fifty there. */
 const FEW_KEYS = 5;
@@ -10,7 +11,7 @@ export const deviceChecks: readonly Check[] = [
   { name: "device", judge: judgeDevice },
   { name: "device_keys", judge: (facts) => ifKnown(facts, facts.server.keys, (keys) => judgeKeys(facts, keys)) },
   { name: "cross_signing", judge: (facts) => ifKnown(facts, facts.server.keys, judgeSignature) },
-  { name: "key_backup", judge: judgeBackup },
+  backupCheck,
   { name: "one_time_keys", judge: (facts) => ifKnown(facts, facts.server.oneTimeKeys, judgeCounts) },
 ];
 
@@ -72,16 +73,6 @@ function judgeSignature({ signature, ed25519 }: PublishedKeys): Verdict {
 
 const LATER =
   "Docket can't sign its own device yet. Another session of the account that has its keys can: verify the bot's device there.";
-
-function judgeBackup(facts: Facts): Verdict {
-  return ifKnown(facts, facts.server.backup, (isThere) =>
-    isThere
-      ? off(
-          "The account has a key backup, which Docket does not use yet: its room keys are in the data directory alone.",
-        )
-      : off("The account has no key backup. Docket does not use one yet: room keys are in the data directory alone."),
-  );
-}
 
 function judgeCounts({ oneTimeKeys, hasFallback }: KeyCounts): Verdict {
   const advice =

@@ -9,7 +9,7 @@ import { off, ok, unknown, warning, wrong, type Detail, type Verdict } from "./f
 /** With less than this much above `limits.free_disk` it is time to look. */
 const ROOM_TO_SPARE = 2;
 /** Notes that other checks tell, with what to do. */
-const TOLD_ELSEWHERE: ReadonlySet<string> = new Set(["receipts", "capabilities"]);
+const TOLD_ELSEWHERE: ReadonlySet<string> = new Set(["receipts", "capabilities", "key_backup"]);
 
 export const installationChecks: readonly Check[] = [
   { name: "configuration", judge: ({ configuration }) => judgeConfiguration(configuration) },

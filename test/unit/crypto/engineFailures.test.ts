@@ -47,6 +47,8 @@ async function world(
       uploads += 1;
       return answers.upload?.() ?? { one_time_key_counts: { signed_curve25519: 50 } };
     }
+    if (endpoint.endsWith("/room_keys/version"))
+      throw new ServerRefused("There is no key backup.", { status: 404, errcode: "M_NOT_FOUND" });
     if (!endpoint.endsWith("/keys/query")) return {};
     const users = isJsonObject(body["device_keys"]) ? Object.keys(body["device_keys"]) : [];
     // The engine asks for its own devices too, once.
