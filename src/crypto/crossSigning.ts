@@ -94,7 +94,8 @@ export class CrossSigning {
       lastSeenMaster,
       hasPrivateKeys: master !== null && (await this.holdsPrivateKeys()),
       signature: deviceSignature(answer, userId, deviceId),
-      isDeviceKnown: inside(answer, "device_keys", userId, deviceId, "keys", `ed25519:${deviceId}`) === identity.ed25519,
+      isDeviceKnown:
+        inside(answer, "device_keys", userId, deviceId, "keys", `ed25519:${deviceId}`) === identity.ed25519,
       signers: signersIn(inside(answer, "master_keys", userId, "signatures"), userId, master),
     };
   }

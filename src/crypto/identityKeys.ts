@@ -40,7 +40,9 @@ export function publicIdentity(userId: UserId, secrets: IdentitySecrets): JsonOb
   const said = (usage: string, key: KeyObject): JsonObject => {
     const publicKey = publicKeyOf(key);
     const object = { user_id: userId, usage: [usage], keys: { [`ed25519:${publicKey}`]: publicKey } };
-    const signature = sign(null, Buffer.from(canonicalJson(object)), master).toString("base64").replace(/=+$/, "");
+    const signature = sign(null, Buffer.from(canonicalJson(object)), master)
+      .toString("base64")
+      .replace(/=+$/, "");
     return { ...object, signatures: { [userId]: { [masterName]: signature } } };
   };
   return {
@@ -52,7 +54,9 @@ export function publicIdentity(userId: UserId, secrets: IdentitySecrets): JsonOb
 
 function newSeed(): string {
   const { privateKey: key } = generateKeyPairSync("ed25519");
-  return Buffer.from(key.export({ format: "jwk" }).d ?? "", "base64url").toString("base64").replace(/=+$/, "");
+  return Buffer.from(key.export({ format: "jwk" }).d ?? "", "base64url")
+    .toString("base64")
+    .replace(/=+$/, "");
 }
 
 /** Of a PKCS #8 ed25519 key: the seed follows (RFC 8410). */
@@ -65,5 +69,7 @@ function privateKey(seed: string): KeyObject {
 
 function publicKeyOf(key: KeyObject): string {
   const { x } = createPublicKey(key).export({ format: "jwk" });
-  return Buffer.from(x ?? "", "base64url").toString("base64").replace(/=+$/, "");
+  return Buffer.from(x ?? "", "base64url")
+    .toString("base64")
+    .replace(/=+$/, "");
 }

@@ -2,7 +2,15 @@
  * How a secret is encrypted in secret storage (client-server API, "m.secret_storage.v1.aes-hmac-sha2"): HKDF makes two keys for each name,
  * AES-256-CTR encrypts, HMAC-SHA-256 authenticates. What is read comes from a server: anything that does not fit is no secret. Pure.
  */
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, pbkdf2, randomBytes, timingSafeEqual } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  hkdfSync,
+  pbkdf2,
+  randomBytes,
+  timingSafeEqual,
+} from "node:crypto";
 import { promisify } from "node:util";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
 
@@ -91,7 +99,8 @@ function keysFor(key: Uint8Array, name: string): { aes: Buffer; hmac: Buffer } {
 
 /** @param length in bytes; null: any, up to the longest. Base64 may be padded or not. */
 function bytesOf(value: JsonValue | undefined, length: number | null): Buffer | null {
-  if (typeof value !== "string" || value.length > LONGEST_CIPHERTEXT || !/^[A-Za-z0-9+/]*={0,2}$/.test(value)) return null;
+  if (typeof value !== "string" || value.length > LONGEST_CIPHERTEXT || !/^[A-Za-z0-9+/]*={0,2}$/.test(value))
+    return null;
   const bytes = Buffer.from(value, "base64");
   return length === null || bytes.length === length ? bytes : null;
 }

@@ -26,7 +26,8 @@ export interface AccountBackup {
 export interface SetupPorts {
   readonly crossSigning: CrossSigning;
   readonly storage: SecretStorage;
-  readonly backup: AccountBackup;
+  /** Null: there is none to set up. */
+  readonly backup: AccountBackup | null;
   readonly drafts: IdentityDrafts;
   readonly log: Logger;
 }
@@ -68,6 +69,7 @@ export async function setUpBackup(
   key: StorageKey,
   signal: AbortSignal,
 ): Promise<void> {
+  if (backup === null) return;
   const stored = await storage.read(BACKUP_SECRET, key, signal);
   const decryptionKey = stored ?? backup.newKey();
   if (stored === null) await storage.write(BACKUP_SECRET, decryptionKey, key, signal);
@@ -86,7 +88,10 @@ async function handOver(
   const write = replaces === null ? createRecoveryFile : replaceRecoveryFile;
   const written = await write(means.recoveryFile, recoveryKey);
   if (written.kind === "written") {
-    log.info({ file: means.recoveryFile }, "the account's recovery key was written to its file: keep a copy of it elsewhere");
+    log.info(
+      { file: means.recoveryFile },
+      "the account's recovery key was written to its file: keep a copy of it elsewhere",
+    );
     return true;
   }
   log.warn(

@@ -32,8 +32,7 @@ export type WhyUnsigned =
   /** The homeserver has not (yet) our device's keys. */
   | "device_unknown";
 
-const EFFECT =
-  "other clients may give the bot no room keys and hide what it says (MSC4153)";
+const EFFECT = "other clients may give the bot no room keys and hide what it says (MSC4153)";
 const WAYS_OUT =
   "Verify it from another session with `docket identity verify`, or give the account a new identity with `docket identity reset --i-know`, which ends all trust in the old one.";
 

@@ -18,6 +18,7 @@
  * taken it, the one before stays in use; a reset that was killed before that has not happened.
  */
 import { randomBytes } from "node:crypto";
+import type { Config } from "../config/config.ts";
 import type { CrossSigning, IdentityView } from "../crypto/crossSigning.ts";
 import { makeIdentitySecrets, masterKeyOf, publicIdentity, type IdentitySecrets } from "../crypto/identityKeys.ts";
 import { readRecoveryKey, recoveryKeyOf } from "../crypto/recoveryKey.ts";
@@ -29,6 +30,7 @@ import type { UserId } from "../protocol/ids.ts";
 import { finishDraft, type AccountBackup } from "./identitySetup.ts";
 import { recoverIdentity } from "./identityRecovery.ts";
 import type { Standing } from "./identityStanding.ts";
+import type { Session } from "./openSession.ts";
 import { OwnerConfirmation } from "./ownerConfirmation.ts";
 
 /** What the operator gives, from the configuration or at a terminal. */
@@ -46,9 +48,30 @@ export interface OwnIdentityPorts {
   readonly userId: UserId;
   readonly homeserver: Pick<Homeserver, "request">;
   readonly crossSigning: CrossSigning;
-  readonly backup: AccountBackup;
+  /** Null: there is none to set up. */
+  readonly backup: AccountBackup | null;
   readonly drafts: IdentityDrafts;
   readonly log: Logger;
+}
+
+/** As the configuration gives them. */
+export function meansOf(account: Config["account"]): Means {
+  const { recoveryKey, password, createIdentity } = account;
+  return {
+    recoveryKey: recoveryKey?.value?.reveal() ?? null,
+    recoveryFile: recoveryKey?.file ?? null,
+    password: password?.reveal() ?? null,
+    mayCreate: createIdentity,
+  };
+}
+
+export function ownIdentityOf(
+  { userId, homeserver, engine }: Session,
+  drafts: IdentityDrafts,
+  log: Logger,
+): OwnIdentity {
+  const { crossSigning } = engine;
+  return new OwnIdentity({ userId, homeserver, crossSigning, backup: null, drafts, log });
 }
 
 export class OwnIdentity {
@@ -109,7 +132,10 @@ export class OwnIdentity {
       if (view.signature === "signed" && means.recoveryKey === null) return { kind: "signed" };
       const recoveryKey = means.recoveryKey ?? drafts.kept()?.recoveryKey ?? null;
       if (recoveryKey === null) return { kind: "unsigned", why: "no_recovery_key" };
-      return await recoverIdentity(recoveryKey, view, { ...this.ports, storage: this.storage }, means, signal);
+      const ports = { ...this.ports, storage: this.storage };
+      const recovered = await recoverIdentity(recoveryKey, view, ports, means, signal);
+      // Somebody has verified the device: it does not need the private keys.
+      return view.signature === "signed" ? { kind: "signed" } : recovered;
     }
     if (view.signature !== "signed") await crossSigning.signDevice(signal);
     if (means.mayCreate && (await this.storage.defaultKeyId(signal)) === null) {
@@ -175,6 +201,9 @@ type NewStorage = Pick<IdentityDraft, "keyId" | "recoveryKey">;
 
 /** 32 letters and digits, as other clients make them. */
 function newStorageKey(): NewStorage {
-  const keyId = randomBytes(64).toString("base64").replace(/[^A-Za-z0-9]/g, "").slice(0, 32);
+  const keyId = randomBytes(64)
+    .toString("base64")
+    .replace(/[^A-Za-z0-9]/g, "")
+    .slice(0, 32);
   return { keyId, recoveryKey: recoveryKeyOf(randomBytes(32)) };
 }

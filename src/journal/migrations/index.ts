@@ -5,4 +5,10 @@ import { journalTables } from "./journalTables.ts";
 import { receiptsAndRooms } from "./receiptsAndRooms.ts";
 import { signedInDevices } from "./signedInDevices.ts";
 
-export const migrations: readonly string[] = [journalTables, keyStoreTables, receiptsAndRooms, signedInDevices, identityDrafts];
+export const migrations: readonly string[] = [
+  journalTables,
+  keyStoreTables,
+  receiptsAndRooms,
+  signedInDevices,
+  identityDrafts,
+];
