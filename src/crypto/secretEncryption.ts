@@ -14,7 +14,7 @@ import {
 import { promisify } from "node:util";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
 
-export const STORAGE_ALGORITHM = "m.secret_storage.v1.aes-hmac-sha2";
+const STORAGE_ALGORITHM = "m.secret_storage.v1.aes-hmac-sha2";
 
 const ZERO_SALT = Buffer.alloc(8);
 const KEY_BYTES = 32;
@@ -25,11 +25,18 @@ const LONGEST_CIPHERTEXT = 64 * 1024;
 /** Other clients take 500,000; ten times as many take seconds. */
 const MOST_ITERATIONS = 5_000_000;
 
+/** In padded base64. */
+export interface EncryptedSecret extends JsonObject {
+  readonly iv: string;
+  readonly ciphertext: string;
+  readonly mac: string;
+}
+
 /** Whether a key is the one that a key description is about; `unknown` where the description can't be used. */
 export type KeyCheck = "fits" | "other" | "unknown";
 
 /** @param name of the secret, which the encryption is bound to */
-export function encryptSecret(key: Uint8Array, name: string, secret: string): JsonObject {
+export function encryptSecret(key: Uint8Array, name: string, secret: string): EncryptedSecret {
   const iv = randomBytes(IV_BYTES);
   // The specification wants bit 63 to be zero: some implementations count only below it.
   iv.writeUInt8(iv.readUInt8(8) & 0x7f, 8);
@@ -51,7 +58,7 @@ export function decryptSecret(key: Uint8Array, name: string, encrypted: JsonValu
 
 /** What the account's data say of a key, so that others can tell whether they have the same one. */
 export function describeKey(key: Uint8Array): JsonObject {
-  const { iv = "", mac = "" } = encryptSecret(key, "", "\0".repeat(KEY_BYTES));
+  const { iv, mac } = encryptSecret(key, "", "\0".repeat(KEY_BYTES));
   return { algorithm: STORAGE_ALGORITHM, iv, mac };
 }
 
@@ -62,8 +69,8 @@ export function checkKey(key: Uint8Array, description: JsonObject): KeyCheck {
   const iv = bytesOf(description["iv"], IV_BYTES);
   const mac = bytesOf(description["mac"], MAC_BYTES);
   if (iv === null || mac === null) return "unknown";
-  const expected = sealed(key, "", Buffer.alloc(KEY_BYTES), iv)["mac"];
-  return timingSafeEqual(Buffer.from(String(expected), "base64"), mac) ? "fits" : "other";
+  const { mac: expected } = sealed(key, "", Buffer.alloc(KEY_BYTES), iv);
+  return timingSafeEqual(Buffer.from(expected, "base64"), mac) ? "fits" : "other";
 }
 
 /**
@@ -84,7 +91,7 @@ export async function keyOfPassphrase(passphrase: string, description: JsonObjec
   return isUsable ? await promisify(pbkdf2)(passphrase, salt, iterations, KEY_BYTES, "sha512") : null;
 }
 
-function sealed(key: Uint8Array, name: string, secret: Buffer, iv: Buffer): JsonObject {
+function sealed(key: Uint8Array, name: string, secret: Buffer, iv: Buffer): EncryptedSecret {
   const { aes, hmac } = keysFor(key, name);
   const cipher = createCipheriv("aes-256-ctr", aes, iv);
   const ciphertext = Buffer.concat([cipher.update(secret), cipher.final()]);

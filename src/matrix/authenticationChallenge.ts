@@ -27,8 +27,8 @@ function isShort(value: JsonValue | undefined): value is string {
 function approvalUrl(params: JsonValue | undefined): string | null {
   const known: JsonObject = isJsonObject(params) ? params : {};
   for (const stage of APPROVAL_STAGES) {
-    const url = isJsonObject(known[stage]) ? known[stage]["url"] : null;
-    const parsed = isShort(url ?? undefined) ? URL.parse(String(url)) : null;
+    const { url } = isJsonObject(known[stage]) ? known[stage] : {};
+    const parsed = isShort(url) ? URL.parse(url) : null;
     if (parsed !== null && /^https?:$/.test(parsed.protocol)) return parsed.href;
   }
   return null;

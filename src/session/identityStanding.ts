@@ -51,7 +51,7 @@ export function wordsFor(standing: Standing): string | null {
   }
 }
 
-export function wantedWords(wanted: Wanted): string {
+function wantedWords(wanted: Wanted): string {
   switch (wanted.kind) {
     case "password":
       return "The homeserver asks for the account's password: put it into account.password, or run `docket identity create` on a terminal.";

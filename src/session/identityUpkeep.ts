@@ -34,7 +34,7 @@ export interface IdentityUpkeepPorts {
 }
 
 /** Of the notes in the health report. */
-export const IDENTITY_NOTE = "identity";
+const IDENTITY_NOTE = "identity";
 /** A homeserver that does not answer must not keep the bot from what it can do. */
 const FIRST_WAIT_MS = 20_000;
 const FIRST_PAUSE_MS = 5_000;

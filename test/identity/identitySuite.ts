@@ -1,11 +1,12 @@
 /** What the bot promises of its account's identity, from the first start on, before any homeserver that knows cross-signing. */
 import assert from "node:assert/strict";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test, type TestContext } from "node:test";
 import type { SignedIn } from "../../devserver/server.ts";
 import { BotProcess } from "../support/botProcess.ts";
 import { temporaryDirectory } from "../support/temporaryDirectory.ts";
+import { setUpIdentity } from "./killedSetup.ts";
 import { assertWhole, lookAtIdentity } from "./identityJudge.ts";
 
 /** What these tests need of a homeserver. */
@@ -19,6 +20,8 @@ export interface IdentityHomeserver {
 }
 
 const PASSWORD = "not a secret";
+/** Far more than there are; a run without a kill ends the loop. */
+const MOST_CHANGES = 60;
 const RECOVERY_FILE = `  recovery_key: "\${file:./recovery_key}"\n`;
 
 export function describeIdentity(startHomeserver: () => Promise<IdentityHomeserver>): void {
@@ -118,5 +121,31 @@ export function describeIdentity(startHomeserver: () => Promise<IdentityHomeserv
     assert.equal(await bot.stop(), 0);
     const seen = await lookAtIdentity(homeserver.url, account);
     assert.deepEqual([seen.master, seen.storageKeys, seen.backup], [null, [], null]);
+  });
+
+  test("killed after any of its requests, the first start ends with the one identity, secret storage and backup that it began", async (t) => {
+    let kills = 0;
+    for (let killAfter = 0; ; killAfter += 1) {
+      assert.ok(killAfter < MOST_CHANGES, "the loop must end with a run that is not killed");
+      const account = await newAccount();
+      const directory = temporaryDirectory(t);
+      const recoveryFile = join(directory, "recovery_key");
+      const options = { server: homeserver, account, directory, recoveryFile };
+      const first = await setUpIdentity(options, killAfter);
+      const half = await lookAtIdentity(homeserver.url, account);
+      const fileBefore = existsSync(recoveryFile) ? readFileSync(recoveryFile, "utf8") : null;
+      const second = await setUpIdentity(options, null);
+      const about = `killed after change ${killAfter}`;
+      assert.deepEqual(second.standing, { kind: "signed" }, about);
+      const whole = await lookAtIdentity(homeserver.url, account);
+      await assertWhole(whole, readFileSync(recoveryFile, "utf8").trim());
+      if (half.master !== null) assert.equal(whole.master, half.master, about);
+      if (half.backup !== null) assert.deepEqual(whole.backup, half.backup, about);
+      if (fileBefore !== null) assert.equal(readFileSync(recoveryFile, "utf8"), fileBefore, about);
+      if (first.standing !== "killed") break;
+      kills += 1;
+    }
+    t.diagnostic(`${kills} kills`);
+    assert.ok(kills >= 7, `only ${kills} requests to be killed after`);
   });
 }
