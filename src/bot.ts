@@ -28,6 +28,7 @@ import { deviceOperations } from "./ops/device/operations.ts";
 import { createOperations } from "./ops/operations.ts";
 import { Reloader, type ReloadOutcome } from "./ops/reloader.ts";
 import { createStages } from "./pipeline/stages.ts";
+import { identityUpkeep } from "./session/identityUpkeep.ts";
 import { openSession, type Session } from "./session/openSession.ts";
 import { Vitals } from "./vitals.ts";
 
@@ -41,6 +42,8 @@ export interface BotPorts {
   /** Reads the rules anew. @throws ConfigError */
   readonly readRules: () => Promise<Rules>;
   readonly setLogLevel: (level: LogLevel) => void;
+  /** Shows the account's new recovery key to the person at the terminal; null or absent: nobody is there. */
+  readonly showRecoveryKey?: ((recoveryKey: string) => void) | null;
 }
 
 export interface Bot extends Service {
@@ -145,6 +148,11 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     session = opening;
     opened.push(() => work.stop());
     vitals.engineStarted();
+    // Before any invitation is accepted: shared history goes only to devices that were trusted when they were invited (MSC4268).
+    const { showRecoveryKey = null } = ports;
+    const identity = identityUpkeep(session, { database, config, showRecoveryKey, clock, log, vitals, onFailure });
+    opened.push(() => identity.stop());
+    await identity.start();
 
     const foundation = {
       database,

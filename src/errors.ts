@@ -65,6 +65,16 @@ export function formatProblem(problem: ConfigProblem): string {
   return problem.hint === undefined ? text : `${text}\n    ${problem.hint}`;
 }
 
+/** What a homeserver wants to see first (client-server API, "User-interactive authentication"). */
+export interface AuthenticationChallenge {
+  /** Null where it named none. */
+  readonly session: string | null;
+  /** Each is a list of stages that are enough together. */
+  readonly flows: readonly (readonly string[])[];
+  /** Where somebody can approve it in a browser; null where no flow is of that kind. */
+  readonly approvalUrl: string | null;
+}
+
 /** The homeserver answered, and the answer is no. */
 export class ServerRefused extends DocketError {
   readonly code = "SERVER_REFUSED";
@@ -79,6 +89,8 @@ export class ServerRefused extends DocketError {
   readonly retryAfterMs: number | null;
   /** 401 `M_UNKNOWN_TOKEN` (soft logouts too: there is no second token to take) or `M_MISSING_TOKEN`: no retry can help. */
   readonly tokenRefused: boolean;
+  /** Null unless the request needs user-interactive authentication. */
+  readonly challenge: AuthenticationChallenge | null;
 
   constructor(
     message: string,
@@ -87,10 +99,12 @@ export class ServerRefused extends DocketError {
       errcode: string | null;
       retryAfterMs?: number | null;
       tokenRefused?: boolean;
+      challenge?: AuthenticationChallenge | null;
       cause?: unknown;
     },
   ) {
     super(message, { cause: details.cause });
+    this.challenge = details.challenge ?? null;
     this.status = details.status;
     this.errcode = details.errcode;
     this.retryAfterMs = details.retryAfterMs ?? null;

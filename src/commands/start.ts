@@ -8,6 +8,7 @@ import { ExitCode, formatProblem } from "../errors.ts";
 import { createRegistry } from "../handlers/registry.ts";
 import { supervise } from "../lifecycle.ts";
 import { createLogger } from "../logging.ts";
+import { recoveryKeyWords } from "../session/recoveryHandover.ts";
 import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
 
 export function addStart(program: Command, context: CommandContext, run: RunCommand): void {
@@ -58,6 +59,7 @@ async function start(configFile: string, context: CommandContext): Promise<Comma
     onFatal: (error) => context.endNow(error),
     readRules,
     setLogLevel: (level) => log.setLevel(level),
+    showRecoveryKey: context.stderr.isTerminal === true ? (key) => context.stderr.write(recoveryKeyWords(key)) : null,
   });
   made.resolve(bot);
   signal.addEventListener("abort", () => ended.resolve(), { once: true });

@@ -1,6 +1,6 @@
 /** The part of the configuration's schema that says who the bot is. */
 import { z } from "zod";
-import { secret, userId } from "./leaves.ts";
+import { secret, spacedSecret, userId } from "./leaves.ts";
 
 export const account = z
   .strictObject({
@@ -8,7 +8,7 @@ export const account = z
     token: secret(
       "The bot's access token, as ${env:NAME} or ${file:PATH}. Without one, the device counts that `docket login` has signed in.",
     ).optional(),
-    recovery_key: secret(
+    recovery_key: spacedSecret(
       "The recovery key of the account's secret storage, as ${file:PATH} or ${env:NAME}. A file that does not exist is written when Docket makes the key.",
     ).optional(),
     password: secret(

@@ -100,6 +100,19 @@ export function secret(description: string): z.ZodType<Secret, unknown> {
   );
 }
 
+/** A secret that people write down: words or groups, with spaces between them. */
+export function spacedSecret(description: string): z.ZodType<Secret, unknown> {
+  return leaf<Secret>(
+    (found) => {
+      if (typeof found !== "string" || found.trim() === "") return { expected: "text, best as `${file:PATH}`" };
+      if (!/^[^\p{Cc}\p{Zl}\p{Zp}]{1,1024}$/u.test(found.trim())) return { expected: "text in one line" };
+      return { value: new Secret(found.trim()) };
+    },
+    { type: "string", minLength: 1, description },
+    true,
+  );
+}
+
 const SERVER_NAME = /^([A-Za-z0-9.-]{1,230}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?$/;
 
 export function userId(description: string): z.ZodType<UserId, unknown> {

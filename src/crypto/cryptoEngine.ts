@@ -3,6 +3,7 @@ import type { HeldWrites } from "../journal/heldWrites.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import type { RawEvent } from "../protocol/events.ts";
 import type { DeviceId, RoomId, UserId } from "../protocol/ids.ts";
+import type { CrossSigning } from "./crossSigning.ts";
 import type { KeyBackup } from "./keyBackup.ts";
 import type { SessionRef } from "./sessionRef.ts";
 
@@ -74,6 +75,8 @@ export interface OwnIdentity {
 /** Sends its own key requests through the homeserver it was built with. */
 export interface CryptoEngine {
   readonly identity: OwnIdentity;
+  /** The account's cross-signing identity, which signs this device or does not. */
+  readonly crossSigning: CrossSigning;
   /** The account's key backup. */
   readonly backup: KeyBackup;
   /**

@@ -36,7 +36,7 @@ export function inside(value: JsonValue | undefined, ...path: readonly string[])
 }
 
 /** The one ed25519 key of a cross-signing key, in unpadded base64. */
-function keyIn(value: JsonValue | undefined): string | null {
+export function keyIn(value: JsonValue | undefined): string | null {
   const keys = inside(value, "keys");
   if (!isJsonObject(keys)) return null;
   const [[name, key] = ["", null], ...others] = Object.entries(keys);
@@ -59,16 +59,16 @@ function isSignedBy(signed: JsonObject, userId: string, key: string): boolean {
       key: { kty: "OKP", crv: "Ed25519", x: Buffer.from(key, "base64").toString("base64url") },
       format: "jwk",
     });
-    return verify(null, Buffer.from(canonical(rest)), publicKey, Buffer.from(signature, "base64"));
+    return verify(null, Buffer.from(canonicalJson(rest)), publicKey, Buffer.from(signature, "base64"));
   } catch {
     return false;
   }
 }
 
 /** Appendices, "Canonical JSON"; numbers in keys' objects are integers, or the signature does not fit. */
-function canonical(value: JsonValue): string {
-  if (Array.isArray(value)) return `[${(value as readonly JsonValue[]).map(canonical).join(",")}]`;
+export function canonicalJson(value: JsonValue): string {
+  if (Array.isArray(value)) return `[${(value as readonly JsonValue[]).map(canonicalJson).join(",")}]`;
   if (!isJsonObject(value)) return JSON.stringify(value);
   const members = Object.entries(value).toSorted(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`).join(",")}}`;
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(",")}}`;
 }

@@ -28,6 +28,7 @@ import type {
   Undecryptable,
   UndecryptableReason,
 } from "./cryptoEngine.ts";
+import { CrossSigning } from "./crossSigning.ts";
 import type { ParkedSessions } from "./backupFetch.ts";
 import { decryptEvent } from "./decryption.ts";
 import { KeyBackup } from "./keyBackup.ts";
@@ -103,6 +104,7 @@ export async function createCryptoEngine(options: CryptoEngineOptions): Promise<
 
 class Engine implements CryptoEngine {
   readonly identity: OwnIdentity;
+  readonly crossSigning: CrossSigning;
   readonly backup: KeyBackup;
   private readonly options: CryptoEngineOptions;
   private readonly machine: Machine;
@@ -148,6 +150,7 @@ class Engine implements CryptoEngine {
       signal,
       onFatal,
     });
+    this.crossSigning = new CrossSigning({ machine, homeserver, identity });
     this.backup = new KeyBackup({ ...options, machine, signal });
     this.rooms = new RoomEncryption({
       machine,
@@ -166,6 +169,7 @@ class Engine implements CryptoEngine {
       olm.registerRoomKeyUpdatedCallback((keys) => Promise.resolve(this.noteSessions(readSessions(keys))));
       return Promise.resolve();
     });
+    await this.crossSigning.start();
     await this.upkeep.start();
     this.backup.start();
   }

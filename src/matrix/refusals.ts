@@ -5,6 +5,7 @@
 import type { ProxyServer } from "../config/proxyServer.ts";
 import { ServerRefused, ServerUnreachable } from "../errors.ts";
 import { isJsonObject } from "../protocol/json.ts";
+import { readChallenge } from "./authenticationChallenge.ts";
 import type { RequestName } from "./endpoint.ts";
 import { isTlsFailure, knownCode, NO_CODE } from "./failureCode.ts";
 import { proxyFailed, proxyFailureIn } from "./proxyFailure.ts";
@@ -22,12 +23,17 @@ export function refusal(request: RequestName, reply: RefusedReply, nowMs: number
   const retryAfterMs = askedWaitMs(reply, nowMs);
   const tokenRefused = reply.status === 401 && (errcode === "M_UNKNOWN_TOKEN" || errcode === "M_MISSING_TOKEN");
   const found = errcode === null ? `status ${reply.status}` : `status ${reply.status} ${errcode}`;
-  const hint = refusalHint(reply.status, errcode, tokenRefused, retryAfterMs);
+  const challenge = reply.status === 401 && !tokenRefused ? readChallenge(reply.body) : null;
+  const hint =
+    challenge === null
+      ? refusalHint(reply.status, errcode, tokenRefused, retryAfterMs)
+      : "it wants the account's owner to confirm this (user-interactive authentication)";
   return new ServerRefused(`${request.label}: ${request.origin} refused with ${found}: ${hint}`, {
     status: reply.status,
     errcode,
     retryAfterMs,
     tokenRefused,
+    challenge,
   });
 }
 

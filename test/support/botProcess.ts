@@ -19,6 +19,8 @@ export interface BotOptions {
   readonly directory: string;
   /** YAML that is put at the end of the configuration: handlers, limits, ... */
   readonly yaml?: string;
+  /** Lines of YAML for the section `account`, indented by two spaces. */
+  readonly accountYaml?: string;
   /** By default `data` beside the configuration. */
   readonly dataDirectory?: string;
   /** No file of the bot may grow beyond this, in KiB: what a full disk does to it. */
@@ -166,7 +168,7 @@ export function writeConfig(options: BotOptions): string {
   const network = /^network:/m.test(yaml) ? "" : "network:\n  proxy: false\n";
   writeFileSync(
     config,
-    `homeserver: ${options.homeserver}\naccount:\n  user: "${options.userId}"\n${tokenLine}data:\n  directory: ${options.dataDirectory ?? "./data"}\n${operations}${yaml}\n${network}`,
+    `homeserver: ${options.homeserver}\naccount:\n  user: "${options.userId}"\n${tokenLine}${options.accountYaml ?? ""}data:\n  directory: ${options.dataDirectory ?? "./data"}\n${operations}${yaml}\n${network}`,
   );
   return config;
 }

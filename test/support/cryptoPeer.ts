@@ -13,6 +13,7 @@ import { Database } from "../../src/journal/database.ts";
 import type { HeldWrites } from "../../src/journal/heldWrites.ts";
 import { silentLogger, type Logger } from "../../src/logging.ts";
 import { DocketClient } from "../../src/matrix/client.ts";
+import type { Homeserver } from "../../src/matrix/homeserver.ts";
 import type { RawEvent } from "../../src/protocol/events.ts";
 import type { DeviceId, EventId, RoomId, SyncToken, TxnId, UserId } from "../../src/protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../../src/protocol/json.ts";
@@ -29,6 +30,8 @@ export interface PeerOptions {
   readonly log?: Logger;
   readonly memberQueryTimeoutMs?: number;
   readonly watchdogMs?: number;
+  /** Stands between the engine and its homeserver. */
+  readonly between?: (client: DocketClient) => Homeserver;
 }
 
 export interface Synced {
@@ -89,7 +92,7 @@ export class CryptoPeer {
     const engine = await createCryptoEngine({
       userId: account.userId as UserId,
       deviceId: account.deviceId as DeviceId,
-      homeserver: client,
+      homeserver: options.between?.(client) ?? client,
       keyStore,
       clock,
       log,

@@ -1,0 +1,87 @@
+/**
+ * What a homeserver holds of an account's identity, read with the account's own token and opened with matrix-js-sdk's own code: an
+ * independent judge of what the bot has put there.
+ */
+import assert from "node:assert/strict";
+import { decodeRecoveryKey } from "matrix-js-sdk/lib/crypto-api/recovery-key.js";
+import decryptAESSecretStorageItem from "matrix-js-sdk/lib/utils/decryptAESSecretStorageItem.js";
+import type { SignedIn } from "../../devserver/server.ts";
+import { deviceSignature, type DeviceSignature } from "../../src/crypto/deviceSignature.ts";
+import { masterKeyOf } from "../../src/crypto/identityKeys.ts";
+import type { JsonObject } from "../../src/protocol/json.ts";
+
+type Json = Record<string, unknown>;
+
+export interface SeenIdentity {
+  /** The public master key; null: none. */
+  readonly master: string | null;
+  readonly signature: DeviceSignature;
+  /** Names of the keys that are described in the account's data. */
+  readonly storageKeys: readonly string[];
+  readonly defaultKey: string | null;
+  /** Account data by type. */
+  readonly accountData: ReadonlyMap<string, Json>;
+  readonly backup: { readonly version: string; readonly publicKey: string } | null;
+}
+
+export async function call(url: string, token: string, method: string, path: string, body?: Json): Promise<Json> {
+  const response = await fetch(`${url}/_matrix/client/v3${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const answer = (await response.json()) as Json;
+  return response.ok ? answer : { ...answer, status: response.status };
+}
+
+export async function lookAtIdentity(url: string, account: SignedIn): Promise<SeenIdentity> {
+  const { userId, deviceId, accessToken } = account;
+  const keys = await call(url, accessToken, "POST", "/keys/query", { device_keys: { [userId]: [] } });
+  const master = ((keys["master_keys"] as Json | undefined)?.[userId] as Json | undefined)?.["keys"] as
+    Json | undefined;
+  const filter = JSON.stringify({ room: { rooms: [] }, presence: { types: [] } });
+  const sync = await call(url, accessToken, "GET", `/sync?filter=${encodeURIComponent(filter)}`);
+  const events = ((sync["account_data"] as Json | undefined)?.["events"] ?? []) as { type: string; content: Json }[];
+  const accountData = new Map(events.map(({ type, content }) => [type, content]));
+  const backup = await call(url, accessToken, "GET", "/room_keys/version");
+  const [named] = Object.values(master ?? {});
+  return {
+    master: typeof named === "string" ? named : null,
+    signature: deviceSignature(keys as JsonObject, userId, deviceId),
+    storageKeys: [...accountData.keys()].filter((type) => type.startsWith("m.secret_storage.key.")),
+    defaultKey: (accountData.get("m.secret_storage.default_key")?.["key"] as string | undefined) ?? null,
+    accountData,
+    backup:
+      backup["version"] === undefined
+        ? null
+        : {
+            version: String(backup["version"]),
+            publicKey: String((backup["auth_data"] as Json | undefined)?.["public_key"]),
+          },
+  };
+}
+
+/** The secret as any client reads it. @throws Error where the key does not open it */
+export async function secretIn(seen: SeenIdentity, recoveryKey: string, name: string): Promise<string> {
+  const encrypted = seen.accountData.get(name)?.["encrypted"] as Json | undefined;
+  const payload = encrypted?.[seen.defaultKey ?? ""];
+  assert.ok(payload !== undefined, `${name} is under the default key`);
+  return await decryptAESSecretStorageItem(
+    payload as Parameters<typeof decryptAESSecretStorageItem>[0],
+    decodeRecoveryKey(recoveryKey),
+    name,
+  );
+}
+
+/** Signed by one identity, whose private keys are in the one secret storage, which this recovery key opens. */
+export async function assertWhole(seen: SeenIdentity, recoveryKey: string): Promise<void> {
+  assert.equal(seen.signature, "signed");
+  assert.deepEqual(seen.storageKeys, [`m.secret_storage.key.${seen.defaultKey}`]);
+  const read = (name: string): Promise<string> => secretIn(seen, recoveryKey, `m.cross_signing.${name}`);
+  const secrets = {
+    master: await read("master"),
+    selfSigning: await read("self_signing"),
+    userSigning: await read("user_signing"),
+  };
+  assert.equal(masterKeyOf(secrets), seen.master, "the private keys in secret storage are the identity's");
+}
