@@ -9,7 +9,7 @@ import { DeviceId, RequestType, UserId } from "@matrix-org/matrix-sdk-crypto-was
 import type { Homeserver } from "../matrix/homeserver.ts";
 import type { JsonObject, JsonValue } from "../protocol/json.ts";
 import { isJsonObject } from "../protocol/json.ts";
-import type { OwnIdentity } from "./cryptoEngine.ts";
+import type { OwnIdentity } from "./ownIdentity.ts";
 import { deviceSignature, inside, keyIn, type DeviceSignature } from "./deviceSignature.ts";
 import type { IdentitySecrets } from "./identityKeys.ts";
 import { readKeyRequest, sendKeyRequest } from "./keyRequest.ts";

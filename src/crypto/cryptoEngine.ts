@@ -5,6 +5,7 @@ import type { RawEvent } from "../protocol/events.ts";
 import type { DeviceId, RoomId, UserId } from "../protocol/ids.ts";
 import type { CrossSigning } from "./crossSigning.ts";
 import type { KeyBackup } from "./keyBackup.ts";
+import type { OwnIdentity } from "./ownIdentity.ts";
 import type { SessionRef } from "./sessionRef.ts";
 
 /** The encryption part of a sync response, as the server sent it. */
@@ -63,13 +64,6 @@ export interface EncryptedContent {
   readonly content: JsonObject;
   /** Devices that can't read it: no Olm session could be had, or the user's devices could not be queried in time. */
   readonly withheldFrom: readonly { readonly userId: UserId; readonly deviceId: DeviceId | null }[];
-}
-
-export interface OwnIdentity {
-  readonly userId: UserId;
-  readonly deviceId: DeviceId;
-  readonly ed25519: string;
-  readonly curve25519: string;
 }
 
 /** Sends its own key requests through the homeserver it was built with. */

@@ -24,10 +24,10 @@ import type {
   Decrypted,
   EncryptedContent,
   EncryptionTarget,
-  OwnIdentity,
   Undecryptable,
   UndecryptableReason,
 } from "./cryptoEngine.ts";
+import type { OwnIdentity } from "./ownIdentity.ts";
 import { CrossSigning } from "./crossSigning.ts";
 import type { ParkedSessions } from "./backupFetch.ts";
 import { decryptEvent } from "./decryption.ts";

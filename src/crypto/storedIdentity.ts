@@ -6,7 +6,7 @@ import { Database, type SqliteValue } from "../journal/database.ts";
 import { closeAll } from "../lifecycle.ts";
 import { silentLogger } from "../logging.ts";
 import type { DeviceId, UserId } from "../protocol/ids.ts";
-import type { OwnIdentity } from "./cryptoEngine.ts";
+import type { OwnIdentity } from "./ownIdentity.ts";
 import { STORE_NAME } from "./engine.ts";
 import { KeyStore } from "./keyStore.ts";
 import { Machine } from "./machine.ts";

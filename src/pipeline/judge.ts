@@ -3,7 +3,7 @@
  * its handler starts. And makes the drafts of answers and receipts.
  */
 import type { Clock } from "../clock.ts";
-import type { OwnIdentity } from "../crypto/cryptoEngine.ts";
+import type { OwnIdentity } from "../crypto/ownIdentity.ts";
 import type { Handler } from "../handlers/handler.ts";
 import type { Registry } from "../handlers/registry.ts";
 import type { InboxEntry } from "../journal/inboxEntry.ts";

@@ -1,5 +1,5 @@
 /** Holds the device's keys in the data directory to those that the homeserver shows to everybody else. */
-import type { OwnIdentity } from "../crypto/cryptoEngine.ts";
+import type { OwnIdentity } from "../crypto/ownIdentity.ts";
 import { Cancelled, DataDirectoryRefused, DocketError, ServerRefused } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../clock.ts";
 import type { Config } from "../../config/config.ts";
-import type { OwnIdentity } from "../../crypto/cryptoEngine.ts";
+import type { OwnIdentity } from "../../crypto/ownIdentity.ts";
 import { deviceSignature, inside } from "../../crypto/deviceSignature.ts";
 import type { Census } from "../../journal/census.ts";
 import { endpointPath } from "../../matrix/endpoint.ts";

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../clock.ts";
 import type { Config } from "../../config/config.ts";
-import type { OwnIdentity } from "../../crypto/cryptoEngine.ts";
+import type { OwnIdentity } from "../../crypto/ownIdentity.ts";
 import type { Database } from "../../journal/database.ts";
 import { ownerOf } from "../../journal/ownership.ts";
 import type { Homeserver } from "../../matrix/homeserver.ts";

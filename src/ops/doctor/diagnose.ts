@@ -1,7 +1,7 @@
 /** From somebody who can look to the doctor's report: gathers all facts, and has the checks judge them. Changes nothing. */
 import type { Clock } from "../../clock.ts";
 import type { Config } from "../../config/config.ts";
-import type { OwnIdentity } from "../../crypto/cryptoEngine.ts";
+import type { OwnIdentity } from "../../crypto/ownIdentity.ts";
 import { ConfigError } from "../../errors.ts";
 import { Credentials } from "../../journal/credentials.ts";
 import { takeCensus } from "../../journal/census.ts";

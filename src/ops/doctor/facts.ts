@@ -1,7 +1,7 @@
 /** What is known when the checks judge: gathered beforehand, with its gaps named. No fact holds a body, a token or a key. */
 import type { EpochMs } from "../../clock.ts";
 import type { Config } from "../../config/config.ts";
-import type { OwnIdentity } from "../../crypto/cryptoEngine.ts";
+import type { OwnIdentity } from "../../crypto/ownIdentity.ts";
 import type { DeviceSignature } from "../../crypto/deviceSignature.ts";
 import type { ConfigProblem } from "../../errors.ts";
 import type { Census } from "../../journal/census.ts";

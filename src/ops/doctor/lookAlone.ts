@@ -3,7 +3,7 @@
  * nothing is brought up to date or changed there; SQLite leaves its memory for readers (`-shm`, an empty `-wal`).
  */
 import type { Clock } from "../../clock.ts";
-import type { OwnIdentity } from "../../crypto/cryptoEngine.ts";
+import type { OwnIdentity } from "../../crypto/ownIdentity.ts";
 import { storedIdentity } from "../../crypto/storedIdentity.ts";
 import { Database } from "../../journal/database.ts";
 import { ownerOf } from "../../journal/ownership.ts";
