@@ -8,6 +8,7 @@ import type { Fault, FaultRule } from "./faults.ts";
 import { Identities } from "./identities.ts";
 import type { KeyQueryMode } from "./keys.ts";
 import type { Listener } from "./listener.ts";
+import type { Media } from "./media.ts";
 import type { LoggedEvent, LoggedRequest, RequestQuestion } from "./observer.ts";
 import type { ServerParts } from "./parts.ts";
 import type { RateLimit } from "./rateLimits.ts";
@@ -21,8 +22,10 @@ export interface SignedIn {
 }
 
 export class DevServer {
-  /** Cross-signing identities. */
+  /** Cross-signing identities, key backups, account data. */
   readonly identities: Identities;
+  /** Uploaded files. */
+  readonly media: Media;
   readonly #parts: ServerParts;
   readonly #listener: Listener;
   readonly #anything: Changes;
@@ -30,6 +33,7 @@ export class DevServer {
   /** Use `startDevServer`. @param anything moves with everything that `waitFor` could look at */
   constructor(parts: ServerParts, listener: Listener, anything: Changes) {
     this.identities = new Identities(parts);
+    this.media = parts.media;
     this.#parts = parts;
     this.#listener = listener;
     this.#anything = anything;

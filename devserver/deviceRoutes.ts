@@ -1,20 +1,35 @@
 /** A user's devices: listed, named, signed out. */
 import type { Device } from "./accounts.ts";
 import type { JsonObject } from "../src/protocol/json.ts";
-import { notFound } from "./matrixError.ts";
+import { MatrixError, badJson, notFound } from "./matrixError.ts";
 import type { ServerParts } from "./parts.ts";
-import { jsonBody, param, type Router, type SignedInCall } from "./router.ts";
+import { jsonBody, param, type Answer, type Router, type SignedInCall } from "./router.ts";
 
 const V3 = "/_matrix/client/v3";
 
 export function addDeviceRoutes(router: Router, parts: ServerParts): void {
-  const { accounts } = parts;
+  const { accounts, interactiveAuth } = parts;
   const devicesOf = ({ session }: SignedInCall): ReadonlyMap<string, Device> =>
     accounts.existing(session.userId).devices;
   const deviceIn = (call: SignedInCall): Device => {
     const device = devicesOf(call).get(param(call, "deviceId"));
     if (device === undefined) throw notFound("No device found");
     return device;
+  };
+
+  /** Whoever it is must prove to be the user. Unknown devices are gone already. */
+  const signOutAsked = (
+    call: SignedInCall,
+    body: JsonObject,
+    devices: readonly string[],
+    operation: string,
+  ): Answer | JsonObject => {
+    // The authorization server has its own page for it.
+    if (accounts.tokens.isDelegated(call.session.accessToken)) throw unrecognized();
+    const challenge = interactiveAuth.challenge(call, body, operation);
+    if (challenge !== null) return challenge;
+    for (const deviceId of devices) signOut(parts, call.session.userId, deviceId);
+    return {};
   };
 
   router.on("GET", `${V3}/devices`, (call) => ({ devices: [...devicesOf(call).values()].map(shown) }));
@@ -24,6 +39,17 @@ export function addDeviceRoutes(router: Router, parts: ServerParts): void {
     const device = deviceIn(call);
     if (typeof name === "string") device.displayName = name;
     return {};
+  });
+  router.on("DELETE", `${V3}/devices/:deviceId`, (call) => {
+    const deviceId = param(call, "deviceId");
+    return signOutAsked(call, jsonBody(call, "allowed"), [deviceId], `devices/${deviceId}`);
+  });
+  router.on("POST", `${V3}/delete_devices`, (call) => {
+    const body = jsonBody(call);
+    const { devices } = body;
+    const ids = Array.isArray(devices) ? devices.filter((id) => typeof id === "string") : null;
+    if (ids === null || !Array.isArray(devices) || ids.length < devices.length) throw badJson("devices are needed");
+    return signOutAsked(call, body, ids, "delete_devices");
   });
   router.on("POST", `${V3}/logout/all`, (call) => {
     for (const deviceId of devicesOf(call).keys()) signOut(parts, call.session.userId, deviceId);
@@ -36,6 +62,10 @@ export function signOut({ accounts, keys, toDevice }: ServerParts, userId: strin
   accounts.removeDevice(userId, deviceId);
   keys.removeDevice(userId, deviceId);
   toDevice.forget(userId, deviceId);
+}
+
+function unrecognized(): MatrixError {
+  return new MatrixError(404, "M_UNRECOGNIZED", "Unrecognized request");
 }
 
 function shown({ userId, deviceId, displayName }: Device): JsonObject {

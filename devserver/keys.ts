@@ -55,15 +55,16 @@ export class Keys {
         this.note(userId);
       }
     }
-    for (const [keyId, key] of entries(body["one_time_keys"])) {
+    const oneTime = entries(body["one_time_keys"]);
+    for (const [keyId, key] of oneTime) {
       const old = device.oneTime.get(keyId);
-      if (old !== undefined && !isDeepStrictEqual(old, key))
+      if (old !== undefined && !isDeepStrictEqual(bare(old), bare(key)))
         throw unknown(
           400,
           `One time key ${keyId} already exists. Old key: ${JSON.stringify(old)}; new key: ${JSON.stringify(key)}`,
         );
-      device.oneTime.set(keyId, key);
     }
+    for (const [keyId, key] of oneTime) if (!device.oneTime.has(keyId)) device.oneTime.set(keyId, key);
     for (const [keyId, key] of entries(body["fallback_keys"]))
       device.fallback.set(algorithmOf(keyId), { keyId, key, used: false });
     return { one_time_key_counts: this.counts(userId, deviceId) };
@@ -204,6 +205,13 @@ function checkShape(body: JsonObject): void {
   for (const name of ["one_time_keys", "fallback_keys"])
     for (const [keyId] of entries(body[name]))
       if (keyId.split(":").length !== 2) throw badJson(`Invalid ${name} key ${keyId}`);
+}
+
+/** Without signatures: two uploads of one key may differ in them. */
+function bare(key: JsonValue): JsonValue {
+  if (!isJsonObject(key)) return key;
+  const { signatures: _, ...rest } = key;
+  return rest;
 }
 
 function serverOf(id: string): string {

@@ -15,7 +15,7 @@ const HOST = "127.0.0.1";
 
 interface Outgoing {
   readonly status: number;
-  readonly text: string;
+  readonly body: string | Buffer;
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -100,15 +100,15 @@ export class Listener {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { now, observer } = this.#parts;
     const gone = new AbortController();
-    const bodyText = await readBody(request);
-    if (bodyText === null) return;
+    const body = await readBody(request);
+    if (body === null) return;
     const url = new URL(request.url ?? "/", this.url);
     const method = request.method ?? "GET";
     const token = tokenIn(request, url);
     const known = this.#parts.accounts.tokens.peek(token);
     const logged = url.pathname.startsWith("/_devserver/")
       ? null
-      : observer.begin(record(method, url, bodyText, known, now()));
+      : observer.begin(record(method, url, body, known, now()));
     response.on("close", () => {
       gone.abort();
       if (logged !== null) observer.end(logged, response.writableFinished ? "answered" : "aborted", null, now());
@@ -118,7 +118,8 @@ export class Listener {
     const effect = async (): Promise<Outgoing> => {
       try {
         const match = this.#router.match(method, url.pathname);
-        const call = { method, params: match.params, query: url.searchParams, bodyText, signal: gone.signal };
+        const contentType = request.headers["content-type"] ?? null;
+        const call = { method, params: match.params, query: url.searchParams, body, contentType, signal: gone.signal };
         return outgoing(await this.#call(match, call, token));
       } catch (error) {
         return refusal(error);
@@ -163,15 +164,15 @@ export class Listener {
       case "answer": {
         if (action.afterEffect === true) await effect();
         const text = typeof action.body === "string" ? action.body : JSON.stringify(action.body ?? {});
-        return this.#write(passage, { status: action.status, text, headers: action.headers ?? {} });
+        return this.#write(passage, { status: action.status, body: text, headers: action.headers ?? {} });
       }
       case "rateLimited":
         return this.#write(passage, refusal(limitExceeded(action.retryAfterMs)));
       case "truncate": {
         const answer = await effect();
-        const half = answer.text.slice(0, answer.text.length / 2);
-        if (action.how === "json") return this.#write(passage, { ...answer, text: half });
-        this.#head(passage, answer, Buffer.byteLength(answer.text));
+        const half = answer.body.slice(0, answer.body.length / 2);
+        if (action.how === "json") return this.#write(passage, { ...answer, body: half });
+        this.#head(passage, answer, Buffer.byteLength(answer.body));
         passage.response.write(half, () => this.#cut(passage, answer.status));
       }
     }
@@ -179,9 +180,9 @@ export class Listener {
 
   #write(passage: Passage, answer: Outgoing): void {
     if (passage.signal.aborted) return;
-    this.#head(passage, answer, Buffer.byteLength(answer.text));
+    this.#head(passage, answer, Buffer.byteLength(answer.body));
     const { logged } = passage;
-    passage.response.end(answer.text);
+    passage.response.end(answer.body);
     if (logged !== null) this.#parts.observer.end(logged, "answered", answer.status, this.#parts.now());
   }
 
@@ -198,24 +199,24 @@ export class Listener {
 }
 
 function outgoing(result: Answer | JsonObject): Outgoing {
-  if (result instanceof Answer) return { status: result.status, text: result.text, headers: {} };
-  return { status: 200, text: JSON.stringify(result), headers: {} };
+  if (result instanceof Answer) return result;
+  return { status: 200, body: JSON.stringify(result), headers: {} };
 }
 
 function refusal(error: unknown): Outgoing {
   if (error instanceof MatrixError)
-    return { status: error.status, text: JSON.stringify(error.body()), headers: error.headers };
+    return { status: error.status, body: JSON.stringify(error.body()), headers: error.headers };
   // A fault of this server itself: the text helps whoever develops it, and no real secrets live here.
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { status: 500, text: JSON.stringify({ errcode: "M_UNKNOWN", error: text }), headers: {} };
+  return { status: 500, body: JSON.stringify({ errcode: "M_UNKNOWN", error: text }), headers: {} };
 }
 
 /** Null when the client has gone before it sent everything. */
-async function readBody(request: IncomingMessage): Promise<string | null> {
+async function readBody(request: IncomingMessage): Promise<Buffer | null> {
   try {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    return Buffer.concat(chunks).toString("utf8");
+    return Buffer.concat(chunks);
   } catch {
     return null;
   }
@@ -230,7 +231,7 @@ function tokenIn(request: IncomingMessage, url: URL): string | null {
 function record(
   method: string,
   url: URL,
-  bodyText: string,
+  body: Buffer,
   session: Session | null,
   startedAt: number,
 ): Parameters<ServerParts["observer"]["begin"]>[0] {
@@ -241,7 +242,7 @@ function record(
     method,
     path: url.pathname,
     query,
-    body: parsed(bodyText),
+    body: parsed(body),
     userId: session?.userId ?? null,
     deviceId: session?.deviceId ?? null,
     txnId: txnId === undefined ? null : decoded(txnId),
@@ -249,9 +250,9 @@ function record(
   };
 }
 
-function parsed(text: string): JsonValue {
+function parsed(body: Buffer): JsonValue {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(body.toString("utf8"));
     return isJsonObject(value) ? value : null;
   } catch {
     return null;

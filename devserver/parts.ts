@@ -7,6 +7,7 @@ import type { Features } from "./features.ts";
 import type { InteractiveAuth } from "./interactiveAuth.ts";
 import type { KeyBackups } from "./keyBackups.ts";
 import type { Keys } from "./keys.ts";
+import type { Media } from "./media.ts";
 import type { Observer } from "./observer.ts";
 import type { RateLimits } from "./rateLimits.ts";
 import type { Receipts } from "./receipts.ts";
@@ -28,6 +29,7 @@ export interface ServerParts {
   readonly crossSigning: CrossSigning;
   readonly keyBackups: KeyBackups;
   readonly interactiveAuth: InteractiveAuth;
+  readonly media: Media;
   readonly toDevice: ToDevice;
   readonly sync: Sync;
   readonly faults: Faults;

@@ -6,12 +6,14 @@ import { MatrixError, badJson } from "./matrixError.ts";
 /** An answer other than 200 with a JSON object. */
 export class Answer {
   readonly status: number;
-  /** The body's exact text. */
-  readonly text: string;
+  /** Exactly what is sent. */
+  readonly body: string | Buffer;
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: number, text: string) {
+  constructor(status: number, body: string | Buffer, headers: Readonly<Record<string, string>> = {}) {
     this.status = status;
-    this.text = text;
+    this.body = body;
+    this.headers = headers;
   }
 
   static json(value: JsonValue): Answer {
@@ -23,7 +25,8 @@ export interface Call {
   readonly method: string;
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
-  readonly bodyText: string;
+  readonly body: Buffer;
+  readonly contentType: string | null;
   /** Aborted when the client has gone or the server stops. */
   readonly signal: AbortSignal;
 }
@@ -82,10 +85,10 @@ export class Router {
 
 /** Reads a body as a JSON object. @throws MatrixError `M_NOT_JSON` or `M_BAD_JSON` */
 export function jsonBody(call: Call, empty: "refused" | "allowed" = "refused"): JsonObject {
-  if (call.bodyText === "" && empty === "allowed") return {};
+  if (call.body.length === 0 && empty === "allowed") return {};
   let value: unknown;
   try {
-    value = JSON.parse(call.bodyText);
+    value = JSON.parse(call.body.toString("utf8"));
   } catch {
     throw new MatrixError(400, "M_NOT_JSON", "Content not JSON.");
   }

@@ -2,7 +2,7 @@
  * The development homeserver: an in-memory Matrix homeserver over real HTTP, for Docket's tests and demo.
  *
  * What it does not do: federation (users of "other servers" are accounts made here), persistence, registration over
- * HTTP, presence, typing and read receipts to others, notifications and push,
+ * HTTP, presence, thumbnails and previews of media, typing and read receipts to others, notifications and push,
  * lazy loading of members, threads and bundled relations, search, spaces, room upgrades, restricted joins, full
  * authorisation rules (power levels only), checks of devices' own signatures, telling rooms of a changed profile. It trusts whoever
  * reaches it, and keeps all it ever saw in memory. It listens on 127.0.0.1 only and is never part of the published package.
@@ -28,6 +28,8 @@ import { addKeyBackupRoutes } from "./keyBackupRoutes.ts";
 import { addKeyRoutes } from "./keyRoutes.ts";
 import { Keys } from "./keys.ts";
 import { Listener } from "./listener.ts";
+import { Media } from "./media.ts";
+import { addMediaRoutes } from "./mediaRoutes.ts";
 import { Observer } from "./observer.ts";
 import type { ServerParts } from "./parts.ts";
 import { addProfileRoutes } from "./profileRoutes.ts";
@@ -62,6 +64,8 @@ export interface DevServerOptions {
   readonly defaultRoomVersion?: "10" | "11" | "12";
   /** Off by default. */
   readonly rateLimit?: RateLimit;
+  /** As much as Synapse takes (50 MiB) by default; `DevServer.media.largestBytes` changes it later. */
+  readonly largestUploadBytes?: number;
   /** The server's clock, milliseconds since the Unix epoch. */
   readonly now?: () => number;
 }
@@ -82,6 +86,7 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   addKeyRoutes(router, parts);
   addCrossSigningRoutes(router, parts);
   addKeyBackupRoutes(router, parts);
+  addMediaRoutes(router, parts);
   addAdminRoutes(router, server, anything);
   router.on("GET", "/_matrix/client/v3/sync", async ({ session, query, signal }) => {
     const answer = await parts.sync.answer(session, query, signal);
@@ -115,6 +120,7 @@ function partsOf(options: DevServerOptions, anything: Changes): ServerParts {
     keys,
     crossSigning: new CrossSigning(keys, now),
     keyBackups: new KeyBackups(stream),
+    media: new Media(stream, serverName, options.largestUploadBytes),
     interactiveAuth: new InteractiveAuth(accounts),
     toDevice,
     sync: new Sync({ stream, accounts, rooms, receipts, keys, toDevice, features, now }),

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import type { JsonObject } from "../../src/protocol/json.ts";
 import { at, list, type HttpClient } from "../support/httpClient.ts";
+import { uploadKeys } from "./keyMaterial.ts";
 import { PASSWORD, type Scene } from "./scene.ts";
 
 export function accountsContract(scene: Scene): void {
@@ -112,6 +113,41 @@ export function accountsContract(scene: Scene): void {
     assert.deepEqual(await user.call("POST", "/v3/logout/all", {}), {});
     for (const client of [user, tablet])
       assert.deepEqual(await client.verdict("GET", "/v3/account/whoami"), [401, "M_UNKNOWN_TOKEN"]);
+  });
+
+  test("a device is removed with the password: its token, its keys and its messages go, and others hear of it", async () => {
+    const user = await scene.user("remover");
+    await scene.room(alice, [user]);
+    const [tablet, laptop] = [await scene.device(user, "tablet"), await scene.device(user, "laptop")];
+    await uploadKeys(tablet, ["A"]);
+    const since = await alice.now();
+    const path = "/v3/devices/tablet";
+    const asked = await user.request("DELETE", path, {});
+    assert.deepEqual([asked.status, asked.body["flows"]], [401, [{ stages: ["m.login.password"] }]]);
+    assert.equal((await user.request("DELETE", path)).status, 401, "also without a body");
+    const auth = { ...login(user.userId), session: asked.body["session"] ?? null };
+    assert.deepEqual(
+      await user.verdict("DELETE", "/v3/devices/laptop", { auth }),
+      [403, "M_UNKNOWN"],
+      "another device",
+    );
+    assert.equal((await user.request("DELETE", path, { auth: { ...auth, password: "wrong" } })).status, 401);
+    await tablet.call("GET", "/v3/account/whoami");
+    assert.deepEqual(await user.call("DELETE", path, { auth }), {});
+    assert.deepEqual(await tablet.verdict("GET", "/v3/account/whoami"), [401, "M_UNKNOWN_TOKEN"]);
+    assert.deepEqual(await user.verdict("GET", path), [404, "M_NOT_FOUND"]);
+    await alice.syncUntil(since, (sync) => {
+      const changed = at(sync, "device_lists", "changed");
+      return Array.isArray(changed) && changed.includes(user.userId);
+    });
+    const found = await alice.call("POST", "/v3/keys/query", { device_keys: { [user.userId]: [] } });
+    assert.deepEqual(at(found, "device_keys", user.userId), {});
+    assert.deepEqual(await user.call("DELETE", path, { auth: login(user.userId) }), {}, "one that is gone");
+    const both = { devices: ["laptop", "unknown"] };
+    assert.equal((await user.request("POST", "/v3/delete_devices", both)).status, 401);
+    await user.call("POST", "/v3/delete_devices", { ...both, auth: login(user.userId) });
+    assert.deepEqual(await laptop.verdict("GET", "/v3/account/whoami"), [401, "M_UNKNOWN_TOKEN"]);
+    await user.call("GET", "/v3/account/whoami");
   });
 
   test("who has made no key backup has none", async () => {

@@ -14,6 +14,7 @@ import type { Homeserver } from "./homeserver.ts";
 import { invitationsContract } from "./invitations.ts";
 import { keyBackupContract } from "./keyBackup.ts";
 import { keysContract } from "./keys.ts";
+import { mediaContract } from "./media.ts";
 import { membershipContract } from "./membership.ts";
 import { messageLimitContract } from "./messageLimit.ts";
 import { permissionsContract } from "./permissions.ts";
@@ -50,6 +51,7 @@ const SUBJECTS: Readonly<Record<string, (scene: Scene) => void>> = {
   "device lists": deviceListsContract,
   "cross-signing": crossSigningContract,
   "key backup": keyBackupContract,
+  media: mediaContract,
   "to-device messages": toDeviceContract,
   "the message limit": messageLimitContract,
 };

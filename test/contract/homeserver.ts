@@ -12,6 +12,9 @@ export interface MessageLimit {
 /** How long an access token lives that comes with a refresh token; a homeserver under test is set to it. */
 export const SHORT_TOKEN_LIFETIME_MS = 2000;
 
+/** The largest file that a homeserver under test takes. */
+export const LARGEST_UPLOAD_BYTES = 65_536;
+
 /** Synapse's own limit. A homeserver under test has it for whoever is not exempted. */
 export const DEFAULT_MESSAGE_LIMIT: MessageLimit = { burst: 10, perSecond: 0.2 };
 

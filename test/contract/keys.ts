@@ -62,9 +62,19 @@ export function keysContract(scene: Scene): void {
     const counts = { one_time_key_counts: { signed_curve25519: 1 } };
     assert.deepEqual(await bob.call("POST", "/v3/keys/upload", body), counts);
     assert.deepEqual(await bob.call("POST", "/v3/keys/upload", body), counts);
+    const resigned = { "signed_curve25519:A": { key: "A", signatures: { [bob.userId]: { "ed25519:B": "other" } } } };
+    assert.deepEqual(await bob.call("POST", "/v3/keys/upload", { one_time_keys: resigned }), counts);
     const other = { "signed_curve25519:A": { key: "other", signatures: {} } };
-    assert.deepEqual(await upload({ one_time_keys: other }), [400, "M_UNKNOWN"]);
+    // With a further key that would be new: it is not taken either.
+    const refused = await bob.request("POST", "/v3/keys/upload", {
+      one_time_keys: { ...oneTimeKeys(bob, ["NEW"]), ...other },
+    });
+    assert.deepEqual([refused.status, refused.body["errcode"]], [400, "M_UNKNOWN"]);
+    assert.match(String(refused.body["error"]), /^One time key signed_curve25519:A already exists\. Old key: /);
     assert.deepEqual(await bob.call("POST", "/v3/keys/upload", {}), counts);
+    assert.deepEqual(await claim(), oneTimeKeys(bob, ["A"]), "as it came first");
+    // The server remembers no key that has been claimed.
+    assert.deepEqual(await bob.call("POST", "/v3/keys/upload", { one_time_keys: other }), counts);
   });
 
   test("a device uploads its own keys only, in their shape", async () => {

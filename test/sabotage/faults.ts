@@ -882,6 +882,17 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: "devserver-media-for-anyone",
+    breaks: "the development homeserver gives files to whoever is signed in, and to nobody else",
+    file: "devserver/mediaRoutes.ts",
+    find: '    router.on("GET", path, (call) => {',
+    replace: '    router.open("GET", path, (call) => {',
+    test: {
+      file: contract,
+      name: "without a token nothing goes up or down, and the endpoints of old give nothing away",
+    },
+  },
+  {
     name: "devserver-key-claimed-twice",
     breaks: "a one-time key is given once",
     file: "devserver/keys.ts",

@@ -41,6 +41,20 @@ export class HttpClient {
     return { status: response.status, headers: response.headers, body: found };
   }
 
+  /** One request of anything. @param path below `/_matrix` */
+  fetch(
+    method: string,
+    path: string,
+    body?: Buffer,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Response> {
+    return fetch(`${this.#server.url}/_matrix${path}`, {
+      method,
+      headers: { ...headers, ...(this.#token === null ? {} : { Authorization: `Bearer ${this.#token}` }) },
+      ...(body === undefined ? {} : { body: new Uint8Array(body) }),
+    });
+  }
+
   /** The status and the errcode (null where there is none) of an answer. */
   async verdict(method: string, path: string, body?: JsonValue): Promise<[number, string | null]> {
     const reply = await this.request(method, path, body);

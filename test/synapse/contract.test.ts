@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { describeContract } from "../contract/contract.ts";
-import { DEFAULT_MESSAGE_LIMIT, SHORT_TOKEN_LIFETIME_MS, type MessageLimit } from "../contract/homeserver.ts";
+import {
+  DEFAULT_MESSAGE_LIMIT,
+  LARGEST_UPLOAD_BYTES,
+  SHORT_TOKEN_LIFETIME_MS,
+  type MessageLimit,
+} from "../contract/homeserver.ts";
 import { startSynapse } from "./synapse.ts";
 import type { Synapse } from "./synapseServer.ts";
 
@@ -10,6 +15,7 @@ describeContract("Synapse", async () => {
     overrides: {
       rc_message: { per_second: DEFAULT_MESSAGE_LIMIT.perSecond, burst_count: DEFAULT_MESSAGE_LIMIT.burst },
       refreshable_access_token_lifetime: SHORT_TOKEN_LIFETIME_MS,
+      max_upload_size: LARGEST_UPLOAD_BYTES,
       experimental_features: { msc4133_enabled: true, msc4222_enabled: true },
     },
   });
