@@ -30,8 +30,8 @@ export interface Signature {
 
 interface Held {
   readonly keys: Map<KeyType, JsonObject>;
-  /** The public parts of all keys that the user ever had. */
-  readonly known: Set<string>;
+  /** The public parts of all keys that the user ever had, oldest first. */
+  readonly known: Map<string, KeyType>;
   /** Until when the master key may be replaced without authentication, milliseconds since the Unix epoch. */
   replaceableUntil: number;
 }
@@ -92,6 +92,12 @@ export class CrossSigning {
     return this.#users.get(userId)?.keys.get(type);
   }
 
+  /** The public parts of all that the user ever had, oldest first. */
+  everyKey(userId: string, type: KeyType): readonly string[] {
+    const known = [...(this.#users.get(userId)?.known ?? [])];
+    return known.filter(([, knownType]) => knownType === type).map(([version]) => version);
+  }
+
   /** The key with the signatures that `viewer` has made on it: those of others are nobody else's business. */
   keyFor(viewer: string, userId: string, type: KeyType): JsonObject | undefined {
     const key = this.key(userId, type);
@@ -146,13 +152,13 @@ export class CrossSigning {
     // Synapse fails at a key that it has had before, unless nothing at all is new.
     if (held.known.has(version) || this.#keys.identity(userId, version) !== null)
       throw unknown(500, "Internal server error");
-    held.known.add(version);
+    held.known.set(version, type);
     held.keys.set(type, key);
     if (type === "master") held.replaceableUntil = 0;
   }
 
   #held(userId: string): Held {
-    const held = this.#users.get(userId) ?? { keys: new Map(), known: new Set(), replaceableUntil: 0 };
+    const held = this.#users.get(userId) ?? { keys: new Map(), known: new Map(), replaceableUntil: 0 };
     this.#users.set(userId, held);
     return held;
   }

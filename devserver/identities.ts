@@ -30,6 +30,16 @@ export class Identities {
     return this.#parts.crossSigning.keyFor(userId, userId, type) ?? null;
   }
 
+  /** The public parts of all cross-signing keys that the user ever had, oldest first. */
+  everyKey(userId: string, type: KeyType): readonly string[] {
+    return this.#parts.crossSigning.everyKey(userId, type);
+  }
+
+  /** How many key backups the user has ever made: their versions are `1` and so on. */
+  backupsMade(userId: string): number {
+    return this.#parts.keyBackups.made(userId);
+  }
+
   /** The user's current key backup, or the one of that version, with its keys; null where there is none. */
   backup(userId: string, version?: string): Backup | null {
     try {

@@ -56,6 +56,11 @@ export class KeyBackups {
     return shown(this.#existing(userId, version, "No backup found"));
   }
 
+  /** How many there have been, deleted ones too. */
+  made(userId: string): number {
+    return this.#users.get(userId)?.length ?? 0;
+  }
+
   /** Replaces `auth_data`. @throws MatrixError */
   update(userId: string, version: string, body: JsonObject): void {
     if (body["version"] !== undefined && body["version"] !== version) throw badParam("Version in body does not match");

@@ -161,6 +161,9 @@ export function accountsContract(scene: Scene): void {
       assert.deepEqual(await alice.verdict("GET", path), [404, "M_NOT_FOUND"]);
       assert.deepEqual(await alice.call("PUT", path, { a: 1 }), {});
       assert.deepEqual(await alice.call("GET", path), { a: 1 });
+      assert.deepEqual(await alice.verdict("PUT", path, "[]"), [400, "M_BAD_JSON"]);
+      assert.deepEqual(await alice.verdict("PUT", path, "{"), [400, "M_NOT_JSON"]);
+      assert.deepEqual(await alice.call("GET", path), { a: 1 });
       assert.deepEqual(await bob.verdict("GET", path), [403, "M_FORBIDDEN"]);
       assert.deepEqual(await bob.verdict("PUT", path, {}), [403, "M_FORBIDDEN"]);
     }

@@ -78,6 +78,19 @@ export function crossSigningContract(scene: Scene): void {
     const third = new Identity(bob.userId);
     assert.equal((await attempt(password(), third.body)).status, 200, "the password may come with the first request");
     assert.deepEqual(at(await query(bob, bob), "master_keys", bob.userId), third.masterKey);
+    const fourth = new Identity(bob.userId).body;
+    assert.equal(
+      (await attempt({ session: session ?? null }, fourth)).status,
+      200,
+      "a session stays good for the same",
+    );
+    const tablet = await scene.device(bob);
+    const remove = { auth: { session: session ?? null } };
+    assert.equal(
+      (await bob.request("DELETE", `/v3/devices/${tablet.deviceId}`, remove)).status,
+      403,
+      "and for nothing else",
+    );
   });
 
   test("a key that the user has had does not come back, unless nothing at all is new", async () => {

@@ -178,6 +178,25 @@ export function syncingContract(scene: Scene): void {
     assert.equal(list(await tablet.sync(ofTablet), "account_data", "events").length, 1);
   });
 
+  test("account data that is emptied is there, and empty; an initial sync has all, and a filter chooses", async () => {
+    const user = await scene.user("keeper");
+    const path = `/v3/user/${user.userId}/account_data`;
+    await user.call("PUT", `${path}/org.example.a`, { a: 1 });
+    await user.call("PUT", `${path}/org.example.b`, { b: 1 });
+    const since = await user.now();
+    // How a client takes secrets back: account data can't be removed.
+    await user.call("PUT", `${path}/org.example.a`, {});
+    assert.deepEqual(await user.call("GET", `${path}/org.example.a`), {});
+    const emptied = { type: "org.example.a", content: {} };
+    assert.deepEqual(list(await user.sync(since), "account_data", "events"), [emptied]);
+    const own = (sync: JsonObject): JsonObject[] =>
+      list(sync, "account_data", "events").filter(({ type }) => String(type).startsWith("org.example."));
+    const all = own(await user.sync()).toSorted((a, b) => String(a["type"]).localeCompare(String(b["type"])));
+    assert.deepEqual(all, [emptied, { type: "org.example.b", content: { b: 1 } }]);
+    const filter = JSON.stringify({ account_data: { types: ["org.example.b"] } });
+    assert.deepEqual(own(await user.sync(undefined, { filter })), [{ type: "org.example.b", content: { b: 1 } }]);
+  });
+
   test("a token that the server never gave out is refused", async () => {
     assert.deepEqual(await bob.verdict("GET", "/v3/sync?since=nonsense"), [400, "M_UNKNOWN"]);
   });

@@ -46,7 +46,7 @@ describe("cross-signing identities at the development homeserver", () => {
 
   test("an authorization server must approve that an identity is replaced: each time, and no password helps", async () => {
     server.identities.setAuth({ approvalAt: "https://account.example/" });
-    await uploadIdentity(bob);
+    const first = await uploadIdentity(bob);
     const fresh = new Identity(bob.userId);
     const auth = { type: "m.login.password", identifier: { type: "m.id.user", user: bob.userId }, password: PASSWORD };
     const refused = await bob.request("POST", UPLOAD, { ...fresh.body, auth });
@@ -59,6 +59,10 @@ describe("cross-signing identities at the development homeserver", () => {
     assert.deepEqual(await bob.verdict("POST", UPLOAD, fresh.body), [200, null]);
     assert.deepEqual(server.identities.key(bob.userId, "master"), fresh.body.master_key);
     assert.deepEqual(await bob.verdict("POST", UPLOAD, new Identity(bob.userId).body), [401, null]);
+    assert.deepEqual(
+      server.identities.everyKey(bob.userId, "master"),
+      [first, fresh].map(({ master }) => master.publicKey),
+    );
   });
 
   test("an upload of keys or of signatures that is cut has happened or not, as the fault says", async () => {
@@ -93,6 +97,9 @@ describe("cross-signing identities at the development homeserver", () => {
     assert.deepEqual([count, etag, authData], [1, "1", { b: 1 }]);
     assert.deepEqual(keys.get("!room")?.get("session"), key);
     assert.equal(server.identities.backup(bob.userId, "7"), null);
+    await bob.call("DELETE", "/v3/room_keys/version/1");
+    assert.equal(server.identities.backup(bob.userId), null);
+    assert.equal(server.identities.backupsMade(bob.userId), 1);
 
     assert.equal(server.identities.accountData(bob.userId, "org.example.a"), null);
     await bob.call("PUT", `/v3/user/${bob.userId}/account_data/org.example.a`, { a: 1 });
