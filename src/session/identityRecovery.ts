@@ -43,8 +43,8 @@ export async function recoverIdentity(
   if (view.signature !== "signed") await crossSigning.signDevice(signal);
   log.info({}, "the account's identity was taken from its secret storage, and signs this device");
   const backupKey = await storage.read(BACKUP_SECRET, opened.key, signal);
-  if (backupKey !== null) await backup?.adopt(backupKey, signal);
-  else if (means.mayCreate && (await backup?.check(signal))?.kind === "absent")
+  if (backupKey !== null) await backup.adopt(backupKey, signal);
+  else if (means.mayCreate && (await backup.check(signal)).kind === "absent")
     await setUpBackup(ports, opened.key, signal);
   const after = await crossSigning.look(signal);
   return after.signature === "signed" ? { kind: "signed" } : { kind: "unsigned", why: "secrets_do_not_fit" };

@@ -6,7 +6,7 @@ import type { CrossSigning, IdentityView } from "../crypto/crossSigning.ts";
 import { BACKUP_SECRET, SECRET_NAMES } from "../crypto/identityKeys.ts";
 import { readRecoveryKey } from "../crypto/recoveryKey.ts";
 import type { SecretStorage, StorageKey } from "../crypto/secretStorage.ts";
-import { ServerUnreachable } from "../errors.ts";
+import { ServerRefused, ServerUnreachable } from "../errors.ts";
 import type { IdentityDraft, IdentityDrafts } from "../journal/identityDrafts.ts";
 import type { Logger } from "../logging.ts";
 import { createRecoveryFile, replaceRecoveryFile } from "./recoveryFile.ts";
@@ -26,8 +26,7 @@ export interface AccountBackup {
 export interface SetupPorts {
   readonly crossSigning: CrossSigning;
   readonly storage: SecretStorage;
-  /** Null: there is none to set up. */
-  readonly backup: AccountBackup | null;
+  readonly backup: AccountBackup;
   readonly drafts: IdentityDrafts;
   readonly log: Logger;
 }
@@ -65,15 +64,20 @@ export async function finishDraft(
 
 /** The key is in secret storage before the homeserver hears of the backup. */
 export async function setUpBackup(
-  { storage, backup }: Pick<SetupPorts, "storage" | "backup">,
+  { storage, backup, log }: Pick<SetupPorts, "storage" | "backup" | "log">,
   key: StorageKey,
   signal: AbortSignal,
 ): Promise<void> {
-  if (backup === null) return;
   const stored = await storage.read(BACKUP_SECRET, key, signal);
   const decryptionKey = stored ?? backup.newKey();
   if (stored === null) await storage.write(BACKUP_SECRET, decryptionKey, key, signal);
-  await backup.create(decryptionKey, signal);
+  try {
+    await backup.create(decryptionKey, signal);
+  } catch (error) {
+    // A homeserver may keep no backups: that is no reason to be without an identity.
+    if (!(error instanceof ServerRefused) || error.retryable || error.tokenRefused) throw error;
+    log.warn({ code: error.code, problem: error.message }, "the homeserver does not take a key backup");
+  }
 }
 
 /** @returns whether the operator has the recovery key now, or had it before */

@@ -48,8 +48,7 @@ export interface OwnIdentityPorts {
   readonly userId: UserId;
   readonly homeserver: Pick<Homeserver, "request">;
   readonly crossSigning: CrossSigning;
-  /** Null: there is none to set up. */
-  readonly backup: AccountBackup | null;
+  readonly backup: AccountBackup;
   readonly drafts: IdentityDrafts;
   readonly log: Logger;
 }
@@ -70,8 +69,8 @@ export function ownIdentityOf(
   drafts: IdentityDrafts,
   log: Logger,
 ): OwnIdentity {
-  const { crossSigning } = engine;
-  return new OwnIdentity({ userId, homeserver, crossSigning, backup: null, drafts, log });
+  const { crossSigning, backup } = engine;
+  return new OwnIdentity({ userId, homeserver, crossSigning, backup, drafts, log });
 }
 
 export class OwnIdentity {

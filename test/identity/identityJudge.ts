@@ -3,6 +3,7 @@
  * independent judge of what the bot has put there.
  */
 import assert from "node:assert/strict";
+import { BackupDecryptionKey } from "@matrix-org/matrix-sdk-crypto-wasm";
 import { decodeRecoveryKey } from "matrix-js-sdk/lib/crypto-api/recovery-key.js";
 import decryptAESSecretStorageItem from "matrix-js-sdk/lib/utils/decryptAESSecretStorageItem.js";
 import type { SignedIn } from "../../devserver/server.ts";
@@ -24,7 +25,7 @@ export interface SeenIdentity {
   readonly backup: { readonly version: string; readonly publicKey: string } | null;
 }
 
-export async function call(url: string, token: string, method: string, path: string, body?: Json): Promise<Json> {
+async function call(url: string, token: string, method: string, path: string, body?: Json): Promise<Json> {
   const response = await fetch(`${url}/_matrix/client/v3${path}`, {
     method,
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
@@ -32,6 +33,14 @@ export async function call(url: string, token: string, method: string, path: str
   });
   const answer = (await response.json()) as Json;
   return response.ok ? answer : { ...answer, status: response.status };
+}
+
+/** Another device of the account. */
+export async function signInByPassword(url: string, userId: string, password: string): Promise<SignedIn> {
+  const body = { type: "m.login.password", identifier: { type: "m.id.user", user: userId }, password };
+  const answer = await call(url, "", "POST", "/login", body);
+  const { user_id: user, device_id: device, access_token: token } = answer;
+  return { userId: String(user), deviceId: String(device), accessToken: String(token) };
 }
 
 export async function lookAtIdentity(url: string, account: SignedIn): Promise<SeenIdentity> {
@@ -62,7 +71,7 @@ export async function lookAtIdentity(url: string, account: SignedIn): Promise<Se
 }
 
 /** The secret as any client reads it. @throws Error where the key does not open it */
-export async function secretIn(seen: SeenIdentity, recoveryKey: string, name: string): Promise<string> {
+async function secretIn(seen: SeenIdentity, recoveryKey: string, name: string): Promise<string> {
   const encrypted = seen.accountData.get(name)?.["encrypted"] as Json | undefined;
   const payload = encrypted?.[seen.defaultKey ?? ""];
   assert.ok(payload !== undefined, `${name} is under the default key`);
@@ -84,4 +93,6 @@ export async function assertWhole(seen: SeenIdentity, recoveryKey: string): Prom
     userSigning: await read("user_signing"),
   };
   assert.equal(masterKeyOf(secrets), seen.master, "the private keys in secret storage are the identity's");
+  const backupKey = BackupDecryptionKey.fromBase64(await secretIn(seen, recoveryKey, "m.megolm_backup.v1"));
+  assert.equal(backupKey.megolmV1PublicKey.publicKeyBase64, seen.backup?.publicKey, "the backup is the one of that key");
 }

@@ -6,7 +6,7 @@ import type { Standing } from "../../src/session/identityStanding.ts";
 import { OwnIdentity } from "../../src/session/ownIdentity.ts";
 import { CryptoPeer, type PeerOptions } from "../support/cryptoPeer.ts";
 
-export class Killed extends Error {}
+class Killed extends Error {}
 
 /** Requests that change something: after any other one the world is as it was before it. */
 const changes = (method: string, endpoint: string): boolean => method !== "GET" && !endpoint.endsWith("/keys/query");
@@ -44,9 +44,9 @@ export async function setUpIdentity(
   try {
     await engine.start();
     const homeserver = between(peer.client);
-    const { crossSigning } = engine;
+    const { crossSigning, backup } = engine;
     const drafts = new IdentityDrafts(database);
-    const own = new OwnIdentity({ userId, homeserver, crossSigning, backup: null, drafts, log: silentLogger });
+    const own = new OwnIdentity({ userId, homeserver, crossSigning, backup, drafts, log: silentLogger });
     const means = { recoveryKey: null, recoveryFile, password: null, mayCreate: true };
     standing = await own.settle(means, AbortSignal.timeout(60_000));
   } catch (error) {
