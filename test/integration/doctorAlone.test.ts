@@ -43,7 +43,7 @@ test("without a bot the doctor looks itself, finds the device's keys in order, a
   const { code, report, checks, finding } = await examine(directory);
   assert.deepEqual([code, report.by, report.device], [0, "command", "docket1"]);
   assert.deepEqual(checks("wrong"), []);
-  assert.deepEqual(checks("warning"), ["bot", "cross_signing"]);
+  assert.deepEqual(checks("warning"), ["bot", "recovery_key"]);
   assert.match(finding("bot").command ?? "", /^docket start --config .*config\.yaml$/);
   assert.equal(finding("device_keys").state, "ok");
   assert.match(finding("one_time_keys").found, /has \d+ one-time keys/);

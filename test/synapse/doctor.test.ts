@@ -26,9 +26,9 @@ test("a bot on Synapse is examined whole: device, keys, rooms, receipts, and whe
 
   const well = await examine(directory);
   assert.deepEqual(well.checks("wrong"), []);
-  assert.deepEqual(well.checks("warning"), ["cross_signing"]);
+  assert.deepEqual(well.checks("warning"), ["recovery_key"]);
   assert.deepEqual(well.checks("unknown"), ["send_limit"]);
-  assert.deepEqual(well.checks("off"), ["receipts", "key_backup"]);
+  assert.deepEqual(well.checks("off"), ["receipts"]);
   for (const check of ["clock", "token", "device", "device_keys", "one_time_keys", "capabilities", "power_levels"])
     assert.equal(well.finding(check).state, "ok", well.finding(check).found);
   assert.match(well.finding("power_levels").found, /the room that it is in/);
@@ -59,7 +59,7 @@ test("a bot on Synapse is examined whole: device, keys, rooms, receipts, and whe
 
   assert.equal(await bot.stop(), 0);
   const alone = await examine(directory);
-  assert.deepEqual(alone.checks("warning"), ["bot", "cross_signing"]);
+  assert.deepEqual(alone.checks("warning"), ["bot", "recovery_key"]);
   for (const check of ["device_keys", "one_time_keys", "clock"])
     assert.equal(alone.finding(check).state, "ok", alone.finding(check).found);
   await fetch(`${baseUrl}/_matrix/client/v3/logout`, {

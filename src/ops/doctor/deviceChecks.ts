@@ -2,6 +2,7 @@
 import { backupCheck } from "./backupCheck.ts";
 import { ifKnown, sentence, type Check } from "./check.ts";
 import type { Facts, KeyCounts, PublishedKeys } from "./facts.ts";
+import { identityChecks } from "./identityChecks.ts";
 import { ok, unknown, warning, wrong, type Verdict } from "./finding.ts";
 
 /** The crypto library keeps about fifty there. */
@@ -10,7 +11,7 @@ const FEW_KEYS = 5;
 export const deviceChecks: readonly Check[] = [
   { name: "device", judge: judgeDevice },
   { name: "device_keys", judge: (facts) => ifKnown(facts, facts.server.keys, (keys) => judgeKeys(facts, keys)) },
-  { name: "cross_signing", judge: (facts) => ifKnown(facts, facts.server.keys, judgeSignature) },
+  ...identityChecks,
   backupCheck,
   { name: "one_time_keys", judge: (facts) => ifKnown(facts, facts.server.oneTimeKeys, judgeCounts) },
 ];
@@ -49,30 +50,6 @@ function judgeKeys({ identity, bot }: Facts, keys: PublishedKeys): Verdict {
     );
   return ok("The homeserver has the keys of the bot's device, as they stand in the data directory.");
 }
-
-function judgeSignature({ signature, ed25519 }: PublishedKeys): Verdict {
-  const effect = "Clients that trust signed devices alone (MSC4153) give it no keys, and do not show its answers";
-  if (ed25519 === null) return unknown("The homeserver has no keys of the bot's device that could be signed.");
-  switch (signature) {
-    case "signed":
-      return ok("The bot's device is signed by its account; the signatures are good.");
-    case "no_keys":
-      return warning(
-        `The bot's account has no cross-signing keys, so its device is signed by nobody. ${effect}.`,
-        LATER,
-      );
-    case "unsigned":
-      return warning(`The bot's device is not signed by its account. ${effect}.`, LATER);
-    case "broken":
-      return wrong(
-        `A signature of the bot's device, or of the key that signs it, is not good. ${effect}.`,
-        "Sign the device again from a session that has the account's keys.",
-      );
-  }
-}
-
-const LATER =
-  "Docket can't sign its own device yet. Another session of the account that has its keys can: verify the bot's device there.";
 
 function judgeCounts({ oneTimeKeys, hasFallback }: KeyCounts): Verdict {
   const advice =

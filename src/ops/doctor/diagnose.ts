@@ -18,6 +18,7 @@ import { examine } from "./checks.ts";
 import type { Asked, Facts, LimitOverride } from "./facts.ts";
 import { REPORT_FORMAT, worstOf, type DoctorReport } from "./finding.ts";
 import { lookAtFiles } from "./lookAtDisk.ts";
+import { lookForRecoveryKey } from "./recoveryFacts.ts";
 
 /** What somebody who looks can see. */
 export interface Sight {
@@ -58,6 +59,7 @@ export async function diagnose(sight: Sight, ports: { clock: Clock; version: str
     freeDiskBytes: free?.kind === "known" ? free.value : null,
     journal,
     identity: await sight.identity(),
+    recovery: await lookForRecoveryKey(configuration.kind === "good" ? configuration.config : null, database),
     server:
       configuration.kind === "good"
         ? await lookAtServer(sight, configuration.config, journal, clock)

@@ -10,6 +10,7 @@ import type { Greeting } from "../../matrix/homeserver.ts";
 import type { DeviceId, RoomId, UserId } from "../../protocol/ids.ts";
 import type { Facts as VitalFacts } from "../../vitals.ts";
 import type { HealthReport } from "../readiness.ts";
+import type { RecoveryFacts } from "./recoveryFacts.ts";
 
 /** A question that failed. */
 export interface Failure {
@@ -133,6 +134,7 @@ export interface Facts {
   readonly journal: Asked<Census>;
   /** Keys of the device as the data directory has them. */
   readonly identity: Asked<OwnIdentity>;
+  readonly recovery: RecoveryFacts;
   readonly server: ServerFacts;
   /** A refused access token is exchanged for another one when the bot starts. */
   readonly renewable: boolean;

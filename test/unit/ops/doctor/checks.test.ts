@@ -145,6 +145,32 @@ test("a device that its account has not signed is a warning, and a signature tha
     [await state("signed"), await state("unsigned"), await state("no_keys"), await state("broken")],
     ["ok", "warning", "warning", "wrong"],
   );
+  const keys = known({ ed25519: "ED", curve25519: "CURVE", signature: "no_keys" as const });
+  const facts = await wellFacts('account:\n  user: "@docket:example.org"\n  create_identity: false\n');
+  assert.equal(finding({ ...facts, server: { ...facts.server, keys } }, "cross_signing").state, "off", "by choice");
+});
+
+test("a running bot's own words about its identity are the doctor's advice", async () => {
+  const bot = running((vitals) => vitals.note("identity", "Open https://auth.example.org/reset."));
+  const facts = await wellFacts();
+  const keys = known({ ed25519: "ED", curve25519: "CURVE", signature: "no_keys" as const });
+  const found = finding({ ...facts, bot, server: { ...facts.server, keys } }, "cross_signing");
+  assert.equal(found.advice, "Open https://auth.example.org/reset.");
+});
+
+test("a recovery key that nobody has, and a file of it that is gone, are warnings; none that is configured is off", async () => {
+  const state = async (recovery: Facts["recovery"]) => (await judged("recovery_key", { recovery })).state;
+  assert.equal(await state({ isKept: true, configured: "absent" }), "warning");
+  assert.equal(await state({ isKept: false, configured: "absent" }), "warning");
+  assert.equal(await state({ isKept: false, configured: "not_configured" }), "off");
+  assert.equal(await state({ isKept: null, configured: "there" }), "ok");
+  const kept = await judged("recovery_key", { recovery: { isKept: true, configured: "not_configured" } });
+  assert.match(kept.command ?? "", /^docket identity show --recovery-key --config /);
+  const facts = await wellFacts();
+  const keys = known({ ed25519: "ED", curve25519: "CURVE", signature: "no_keys" as const });
+  const server = { ...facts.server, keys };
+  const none = finding({ ...facts, server, recovery: { isKept: false, configured: "absent" } }, "recovery_key");
+  assert.equal(none.state, "off", "there is nothing to recover yet");
 });
 
 test("a homeserver without any key to give to new devices is wrong, one with few is a warning", async () => {

@@ -64,6 +64,7 @@ export async function wellFacts(yaml = ""): Promise<Facts & { readonly config: C
     freeDiskBytes: 1e12,
     journal: known(census),
     identity: known({ userId: USER, deviceId: DEVICE, ed25519: "ED", curve25519: "CURVE" }),
+    recovery: { isKept: false, configured: "there" },
     server: {
       greeting: known({
         versions: { versions: ["v1.1", "v1.16"], unstableFeatures: { "org.matrix.msc4089": true } },
