@@ -78,9 +78,7 @@ export async function decryptKeyFile(text: string, passphrase: string): Promise<
   const clear = Buffer.concat([decipher.update(signed.subarray(HEAD_BYTES)), decipher.final()]);
   try {
     const sessions = JSON.parse(clear.toString("utf8")) as JsonValue;
-    return Array.isArray(sessions)
-      ? { ok: true, sessions: sessions as readonly JsonValue[] }
-      : failed("no_keys");
+    return Array.isArray(sessions) ? { ok: true, sessions: sessions as readonly JsonValue[] } : failed("no_keys");
   } catch {
     return failed("no_keys");
   }

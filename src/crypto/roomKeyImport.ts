@@ -6,22 +6,8 @@
 import { DocketError } from "../errors.ts";
 import type { RoomId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
-import type { SessionRef } from "./cryptoEngine.ts";
+import type { ImportedBatch, RoomKeyIntake, SessionRef } from "./cryptoEngine.ts";
 import type { Machine } from "./machine.ts";
-
-/** How many keys make a good batch. */
-export const IMPORT_BATCH = 100;
-
-export interface ImportedBatch {
-  /** Keys that are new, or better than those that were there. */
-  readonly imported: number;
-  /** Keys that were there already, and those for another algorithm than Megolm's. */
-  readonly known: number;
-  /** What is no room key. */
-  readonly refused: number;
-  /** All that were readable, new or not: events parked for them can be woken. */
-  readonly sessions: readonly SessionRef[];
-}
 
 interface Counted {
   readonly imported: number;
@@ -29,7 +15,7 @@ interface Counted {
   readonly refused: number;
 }
 
-export class RoomKeyImport {
+export class RoomKeyImport implements RoomKeyIntake {
   private readonly machine: Machine;
 
   constructor(machine: Machine) {
