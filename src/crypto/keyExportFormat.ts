@@ -53,6 +53,11 @@ export async function encryptKeyFile(sessions: string, passphrase: string): Prom
   return `${[...lines, FOOTER].join("\n")}\n`;
 }
 
+/** Whether a text looks like such a file at all: before anybody is asked for its passphrase. */
+export function isKeyFile(text: string): boolean {
+  return text.includes(HEADER);
+}
+
 /** Never throws for a file, however broken. */
 export async function decryptKeyFile(text: string, passphrase: string): Promise<KeyFile> {
   const failed = (problem: KeyFileProblem): KeyFile => ({ ok: false, problem });

@@ -14,7 +14,15 @@ import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import { describeEndpoint, nameEndpoint, type RequestName } from "./endpoint.ts";
 import { OutwardConnections } from "./outwardConnections.ts";
-import { redirectRefusal, refusal, ReplyTooLong, timedOut, unreachable, unusableReply, withoutToken } from "./refusals.ts";
+import {
+  redirectRefusal,
+  refusal,
+  ReplyTooLong,
+  timedOut,
+  unreachable,
+  unusableReply,
+  withoutToken,
+} from "./refusals.ts";
 
 /**
  * Asked before every request, so that a new token counts from the next request on; null: the request goes without one.
