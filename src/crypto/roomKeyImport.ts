@@ -6,8 +6,9 @@
 import { DocketError } from "../errors.ts";
 import type { RoomId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
-import type { ImportedBatch, RoomKeyIntake, SessionRef } from "./cryptoEngine.ts";
+import type { ImportedBatch, RoomKeyIntake } from "./cryptoEngine.ts";
 import type { Machine } from "./machine.ts";
+import type { SessionRef } from "./sessionRef.ts";
 
 interface Counted {
   readonly imported: number;
