@@ -136,6 +136,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
       onFatal,
       onNewSessions: (sessions) => void supervise(inbox.unpark(sessions), onFailure),
       parkedSessions: (after, most) => parkedSessions(database, after, most),
+      wakeRoom: (roomId) => inbox.unparkRoom(roomId),
     });
     opened.push(() => opening.stop());
     const { userId, deviceId, homeserver, engine, versions } = opening;

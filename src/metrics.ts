@@ -37,6 +37,12 @@ export class Metrics {
     labelNames: ["reason"],
     registers: this.registers,
   });
+  readonly keyBundles = new Counter({
+    name: "docket_key_bundles_total",
+    help: "History that was shared with an invitation, by what became of it.",
+    labelNames: ["outcome"],
+    registers: this.registers,
+  });
   readonly sends = new Counter({
     name: "docket_sends_total",
     help: "Outgoing events that were finished, by lane and outcome.",

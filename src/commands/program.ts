@@ -13,6 +13,7 @@ import type { AddCommand, CommandContext, CommandResult } from "./command.ts";
 import { addDoctor } from "./doctor.ts";
 import { addHealth } from "./health.ts";
 import { addIdentity } from "./identity.ts";
+import { addKeys } from "./keys.ts";
 import { addLogin } from "./login.ts";
 import { addLogout } from "./logout.ts";
 import { addRecord } from "./record.ts";
@@ -30,6 +31,7 @@ const commands: readonly AddCommand[] = [
   addDoctor,
   addReload,
   addIdentity,
+  addKeys,
   addRequest,
   addRecord,
 ];

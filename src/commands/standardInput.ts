@@ -57,7 +57,8 @@ export async function readHiddenLine(
     }
   };
   const end = (): void => resolve("line");
-  input.setEncoding("utf8").on("data", read).once("end", end).once("error", end);
+  // It stands still after a line that was read before.
+  input.setEncoding("utf8").on("data", read).once("end", end).once("error", end).resume();
   const ending = await promise;
   input.off("data", read).off("end", end).off("error", end).pause();
   input.setRawMode(false);

@@ -1,6 +1,6 @@
 /** The door to encryption. `engine.ts` implements it on the wasm library; a native binding could stand here too. */
 import type { HeldWrites } from "../journal/heldWrites.ts";
-import type { JsonObject } from "../protocol/json.ts";
+import type { JsonObject, JsonValue } from "../protocol/json.ts";
 import type { RawEvent } from "../protocol/events.ts";
 import type { DeviceId, RoomId, UserId } from "../protocol/ids.ts";
 import type { CrossSigning } from "./crossSigning.ts";
@@ -66,6 +66,33 @@ export interface EncryptedContent {
   readonly withheldFrom: readonly { readonly userId: UserId; readonly deviceId: DeviceId | null }[];
 }
 
+/** History that was shared with invitations (MSC4268), as whoever accepts them sees it. */
+export interface SharedHistory {
+  /** To be called before an invitation is accepted; on disk when it resolves. @throws CryptoPanicked | Cancelled */
+  expect(roomId: RoomId, inviter: UserId): Promise<void>;
+  /** We are in the room: what was shared is taken, when it comes within a day. */
+  joined(roomId: RoomId): void;
+  /** We don't come into the room. @throws CryptoPanicked | Cancelled */
+  forget(roomId: RoomId): Promise<void>;
+}
+
+/** Room keys that another client has exported. */
+export interface RoomKeyIntake {
+  /** @param keys one batch, as they stand in the file. @throws CryptoPanicked | Cancelled */
+  take(keys: readonly JsonValue[]): Promise<ImportedBatch>;
+}
+
+export interface ImportedBatch {
+  /** Keys that are new, or better than those that were there. */
+  readonly imported: number;
+  /** Keys that were there already, and those for another algorithm than Megolm's. */
+  readonly known: number;
+  /** What is no room key. */
+  readonly refused: number;
+  /** All that were readable, new or not: events parked for them can be woken. */
+  readonly sessions: readonly SessionRef[];
+}
+
 /** Sends its own key requests through the homeserver it was built with. */
 export interface CryptoEngine {
   readonly identity: OwnIdentity;
@@ -73,6 +100,8 @@ export interface CryptoEngine {
   readonly crossSigning: CrossSigning;
   /** The account's key backup. */
   readonly backup: KeyBackup;
+  readonly bundles: SharedHistory;
+  readonly roomKeyImport: RoomKeyIntake;
   /**
    * Applies a sync's encryption part. Its store writes stay held, and every other use of the engine waits, until `commit`
    * has put them on disk together with the sync that brought them (`held.apply()` inside the journal's transaction).

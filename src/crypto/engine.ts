@@ -15,7 +15,7 @@ import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import type { Metrics } from "../metrics.ts";
 import type { RawEvent } from "../protocol/events.ts";
-import type { DeviceId, UserId } from "../protocol/ids.ts";
+import type { DeviceId, RoomId, UserId } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import type { Vitals } from "../vitals.ts";
 import type {
@@ -32,11 +32,13 @@ import { CrossSigning } from "./crossSigning.ts";
 import type { ParkedSessions } from "./backupFetch.ts";
 import { decryptEvent } from "./decryption.ts";
 import { KeyBackup } from "./keyBackup.ts";
+import { KeyBundles } from "./keyBundles.ts";
 import { KeyUpkeep } from "./keyUpkeep.ts";
 import { Machine } from "./machine.ts";
 import { MemberDevices } from "./memberDevices.ts";
 import { OutgoingRequests } from "./outgoingRequests.ts";
 import { RoomEncryption } from "./roomEncryption.ts";
+import { RoomKeyImport } from "./roomKeyImport.ts";
 import { RoomSettings } from "./roomSettings.ts";
 import { SessionClaims } from "./sessionClaims.ts";
 import type { SessionRef } from "./sessionRef.ts";
@@ -44,6 +46,7 @@ import {
   countUndecryptable,
   distinct,
   libraryNames,
+  readBundle,
   readRoomKey,
   readSessions,
   receiveChanges,
@@ -70,6 +73,8 @@ export interface CryptoEngineOptions {
   readonly onNewSessions?: (sessions: readonly SessionRef[]) => void;
   /** Sessions that events wait for, in pages: the key backup is asked for them now and then. */
   readonly parkedSessions?: ParkedSessions;
+  /** Wakes what is parked in a room; durable when it resolves. Without it no shared history is taken. */
+  readonly wakeRoom?: (roomId: RoomId) => Promise<void>;
   /** How long an encryption waits for the members' device lists, in milliseconds; 5 seconds by default. */
   readonly memberQueryTimeoutMs?: number;
   /** A library call that takes longer has panicked, in milliseconds; a minute by default. */
@@ -106,6 +111,8 @@ class Engine implements CryptoEngine {
   readonly identity: OwnIdentity;
   readonly crossSigning: CrossSigning;
   readonly backup: KeyBackup;
+  readonly bundles: KeyBundles;
+  readonly roomKeyImport: RoomKeyImport;
   private readonly options: CryptoEngineOptions;
   private readonly machine: Machine;
   private readonly stopping = new AbortController();
@@ -114,6 +121,7 @@ class Engine implements CryptoEngine {
   private readonly rooms: RoomEncryption;
   private readonly upkeep: KeyUpkeep;
   private readonly working = new Set<Promise<unknown>>();
+  private keysHeard = 0;
   /** Room keys heard of during a reception; null outside of one. */
   private receivedSessions: SessionRef[] | null = null;
   private stopped: Promise<void> | null = null;
@@ -152,6 +160,8 @@ class Engine implements CryptoEngine {
     });
     this.crossSigning = new CrossSigning({ machine, homeserver, identity });
     this.backup = new KeyBackup({ ...options, machine, signal });
+    this.roomKeyImport = new RoomKeyImport(machine);
+    this.bundles = new KeyBundles({ ...options, machine, signal, keysHeard: () => this.keysHeard });
     this.rooms = new RoomEncryption({
       machine,
       homeserver,
@@ -172,12 +182,14 @@ class Engine implements CryptoEngine {
     await this.crossSigning.start();
     await this.upkeep.start();
     this.backup.start();
+    this.bundles.start();
   }
 
   async receive<T>(
     changes: CryptoChanges,
     commit: (received: { newSessions: readonly SessionRef[]; held: HeldWrites }) => Promise<T>,
   ): Promise<T> {
+    let bundles: ReturnType<typeof readBundle> = [];
     const result = await this.machine.hold(async (library) => {
       const hold = this.options.keyStore?.hold() ?? null;
       try {
@@ -194,6 +206,7 @@ class Engine implements CryptoEngine {
         this.receivedSessions = null;
         const committed = await commit({ newSessions, held: hold ?? noHeldWrites });
         hold?.release();
+        bundles = processed.flatMap(readBundle);
         const count = countUndecryptable(processed);
         if (count > 0) this.options.log.info({ count }, "to-device messages that could not be decrypted");
         return committed;
@@ -204,6 +217,8 @@ class Engine implements CryptoEngine {
     });
     this.devices.noteChanged(changes.changedUsers);
     this.devices.forget(changes.leftUsers);
+    this.bundles.noteReceived(bundles);
+    this.bundles.noteChanged(changes.changedUsers);
     this.upkeep.nudge();
     return result;
   }
@@ -244,6 +259,7 @@ class Engine implements CryptoEngine {
     await Promise.allSettled(this.working);
     await this.upkeep.settled();
     await this.backup.settled();
+    await this.bundles.settled();
     await this.requests.settled();
     await this.devices.settled();
     await this.machine.close();
@@ -252,7 +268,10 @@ class Engine implements CryptoEngine {
   private noteSessions(sessions: readonly SessionRef[]): void {
     this.backup.noteNewKeys();
     if (this.receivedSessions !== null) this.receivedSessions.push(...sessions);
-    else this.options.onNewSessions?.(sessions);
+    else {
+      this.keysHeard += sessions.length;
+      this.options.onNewSessions?.(sessions);
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 /** Translates between a sync response and the objects of the crypto library. Broken user IDs and messages are passed over. */
 import {
+  DecryptedToDeviceEvent,
   DeviceLists,
   ProcessedToDeviceEventType,
   UserId as LibraryUserId,
@@ -56,6 +57,32 @@ export function readRoomKey(processed: { type: ProcessedToDeviceEventType; rawEv
   if (!isJsonObject(event) || event["type"] !== "m.room_key" || !isJsonObject(event["content"])) return [];
   const { room_id: roomId, session_id: sessionId } = event["content"];
   return typeof roomId === "string" && typeof sessionId === "string" ? [{ roomId: roomId as RoomId, sessionId }] : [];
+}
+
+/** A to-device message that says where a key bundle is (MSC4268). */
+export interface ReceivedBundle {
+  readonly roomId: RoomId;
+  readonly sender: string;
+  /** Null where the message does not tell. */
+  readonly deviceId: string | null;
+}
+
+const BUNDLE_TYPES: ReadonlySet<unknown> = new Set(["io.element.msc4268.room_key_bundle", "m.room_key_bundle"]);
+
+/** The bundle that a decrypted to-device message tells of; the library keeps what else stands in it. */
+export function readBundle(processed: ProcessedToDeviceEvent): ReceivedBundle[] {
+  if (!(processed instanceof DecryptedToDeviceEvent)) return [];
+  const event = JSON.parse(processed.rawEvent) as JsonValue;
+  if (!isJsonObject(event) || !BUNDLE_TYPES.has(event["type"]) || !isJsonObject(event["content"])) return [];
+  const { room_id: roomId } = event["content"];
+  const { sender } = event;
+  if (typeof roomId !== "string" || typeof sender !== "string") return [];
+  const info = processed.encryptionInfo;
+  const device = info.senderDevice;
+  const deviceId = device?.toString() ?? null;
+  device?.free();
+  info.free();
+  return [{ roomId: roomId as RoomId, sender, deviceId }];
 }
 
 /** How many to-device messages of a sync could not be decrypted. */

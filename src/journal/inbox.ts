@@ -16,7 +16,7 @@ import { accept, type AcceptPorts } from "./accept.ts";
 import { ENTRY_COLUMNS, NO_DEADLINE, toEntry, type InboxEntry, type InboxRow } from "./inboxEntry.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Draft } from "./outboxEntry.ts";
-import { giveUpParked, unpark, type GivenUp, type ParkingLimit } from "./parking.ts";
+import { giveUpParked, unpark, unparkRoom, type GivenUp, type ParkingLimit } from "./parking.ts";
 import { claimOverdue, claimReady } from "./readyQueue.ts";
 import type { SessionKey, SyncBatch } from "./syncBatch.ts";
 import { syncPosition } from "./syncPosition.ts";
@@ -90,6 +90,13 @@ export class Inbox {
     this.keyArrivals += 1;
     if (unparked > 0) this.arrived.nudge();
     return unparked;
+  }
+
+  /** Keys of the room came outside of a sync, and it is not known which: all that is parked there is tried again. */
+  async unparkRoom(roomId: RoomId): Promise<void> {
+    const unparked = this.database.transaction(() => unparkRoom(this.database, roomId));
+    this.keyArrivals += 1;
+    if (unparked > 0) this.arrived.nudge();
   }
 
   /** Entries that wait for decryption or a handler. @param most counting ends there */

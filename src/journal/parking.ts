@@ -26,6 +26,11 @@ export function parkedSessions(database: Database, after: SessionKey | null, mos
     .all(after?.roomId ?? "", after?.sessionId ?? "", most);
 }
 
+/** Everything parked in the room is new again, whatever it waits for. @returns how many */
+export function unparkRoom(database: Database, roomId: RoomId): number {
+  return database.prepare("UPDATE inbox SET state = 'new' WHERE state = 'parked' AND room_id = ?").run(roomId).changes;
+}
+
 export interface ParkingLimit {
   /** What was parked before this is given up. */
   readonly before: EpochMs;

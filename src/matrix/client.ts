@@ -16,16 +16,19 @@ import type { Metrics } from "../metrics.ts";
 import type { DeviceId, EventId, RoomId, TxnId, UserId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
 import { describeEndpoint, endpointPath } from "./endpoint.ts";
+import { greet } from "./greet.ts";
 import type {
   EventRef,
   Greeting,
   Homeserver,
+  MediaLimits,
   OutgoingEvent,
   RequestOptions,
   ServerVersions,
   SyncRequest,
 } from "./homeserver.ts";
 import { canonicalBaseUrl, HttpTransport, type TokenProvider } from "./http.ts";
+import { downloadMedia } from "./media.ts";
 import { readVersions } from "./readVersions.ts";
 import { readWhoami } from "./readWhoami.ts";
 import { unusableReply } from "./refusals.ts";
@@ -93,26 +96,9 @@ export class DocketClient extends MatrixClient implements Homeserver {
     return readVersions(await this.request("GET", "/_matrix/client/versions", { signal, retry: "none" }));
   }
 
-  async greet({ signal, timeoutMs }: Pick<RequestOptions, "signal" | "timeoutMs">): Promise<Greeting> {
-    const sentAt = this.clock.now();
-    const { headers, body } = await this.transport.send({
-      method: "GET",
-      url: `${this.homeserverUrl}/_matrix/client/versions`,
-      query: {},
-      body: null,
-      contentType: null,
-      signal,
-      timeoutMs: timeoutMs ?? this.timeoutMs,
-      maxReplyBytes: MAX_REPLY_BYTES,
-      longPoll: false,
-      expect: "json",
-      anonymous: true,
-    });
-    const receivedAt = this.clock.now();
-    // A reply with an age was made earlier than it came.
-    const date = headers["age"] === undefined ? Date.parse(headers["date"] ?? "") : Number.NaN;
-    const versions = readVersions(isJsonObject(body) ? body : {});
-    return { versions, date: Number.isNaN(date) ? null : date, sentAt, receivedAt };
+  async greet(options: Pick<RequestOptions, "signal" | "timeoutMs">): Promise<Greeting> {
+    const limits = { signal: options.signal, timeoutMs: options.timeoutMs ?? this.timeoutMs };
+    return await greet(this.transport, this.homeserverUrl, this.clock, limits);
   }
 
   async whoami(
@@ -188,6 +174,10 @@ export class DocketClient extends MatrixClient implements Homeserver {
   async receipt({ roomId, eventId }: EventRef, type: string, signal: AbortSignal): Promise<void> {
     const endpoint = endpointPath("/_matrix/client/v3/rooms", roomId, "receipt", type, eventId);
     await this.request("POST", endpoint, { body: {}, signal, retry: "none" });
+  }
+
+  async download(uri: string, limits: MediaLimits): Promise<Uint8Array> {
+    return await downloadMedia(this.transport, this.homeserverUrl, uri, limits);
   }
 
   async request(

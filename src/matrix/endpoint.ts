@@ -44,7 +44,11 @@ export function describeEndpoint(endpoint: string): string {
   const path = endpoint.split(/[?#]/, 1)[0] ?? "";
   const segments = path.split("/");
   return segments
-    .map((segment, index) => (segments[index - 2] === "send" ? "{txnId}" : describeSegment(segment)))
+    .map((segment, index) => {
+      if (segments[index - 2] === "send") return "{txnId}";
+      if (segments[index - 1] === "download") return "{serverName}";
+      return segments[index - 2] === "download" ? "{mediaId}" : describeSegment(segment);
+    })
     .join("/");
 }
 
@@ -85,6 +89,7 @@ const NAMED_SHAPES: readonly (readonly [shape: string, name: string])[] = [
   ["room_keys/version", "room_keys/version"],
   ["room_keys/keys", "room_keys/keys"],
   ["room_keys/keys/*/*", "room_keys/keys"],
+  ["media/download/*/*", "media/download"],
   ["sendToDevice/*/*", "sendToDevice"],
   ["profile/*", "profile"],
   ["profile/*/*", "profile"],

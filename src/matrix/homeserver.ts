@@ -36,6 +36,15 @@ export interface RequestOptions {
   readonly retry?: "none" | "standard";
 }
 
+/** Of one download. */
+export interface MediaLimits {
+  /** Longer content is not read to its end. */
+  readonly maxBytes: number;
+  /** For the whole download, in milliseconds. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
 /** What a homeserver answers `/versions` with. */
 export interface ServerVersions {
   readonly versions: readonly string[];
@@ -73,6 +82,11 @@ export interface Homeserver {
   roomState(roomId: RoomId, signal: AbortSignal): Promise<readonly JsonValue[]>;
   /** One attempt: the outbox owns retries. A receipt of this type for one event (client-server API, "Receipts"). */
   receipt(to: EventRef, type: string, signal: AbortSignal): Promise<void>;
+  /**
+   * One attempt. What an `mxc` URI names, from our own homeserver's media repository.
+   * @throws TypeError it is no `mxc` URI; ReplyTooLong
+   */
+  download(uri: string, limits: MediaLimits): Promise<Uint8Array>;
   /** Any other endpoint, such as `/_matrix/client/v3/keys/query`: resolves with the parsed JSON body. */
   request(method: "GET" | "POST" | "PUT" | "DELETE", endpoint: string, options: RequestOptions): Promise<JsonObject>;
 }

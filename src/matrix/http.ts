@@ -14,7 +14,15 @@ import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import { describeEndpoint, nameEndpoint, type RequestName } from "./endpoint.ts";
 import { OutwardConnections } from "./outwardConnections.ts";
-import { redirectRefusal, refusal, timedOut, unreachable, unusableReply, withoutToken } from "./refusals.ts";
+import {
+  redirectRefusal,
+  refusal,
+  ReplyTooLong,
+  timedOut,
+  unreachable,
+  unusableReply,
+  withoutToken,
+} from "./refusals.ts";
 
 /**
  * Asked before every request, so that a new token counts from the next request on; null: the request goes without one.
@@ -219,7 +227,7 @@ export class HttpTransport {
     } catch {
       throw unusableReply(name, "it is cut off");
     }
-    if (bytes === null) throw unusableReply(name, `it is longer than ${request.maxReplyBytes} bytes`);
+    if (bytes === null) throw new ReplyTooLong(name, request.maxReplyBytes);
     const plainHeaders = Object.fromEntries(headers);
     if (request.expect === "bytes") return { status, headers: plainHeaders, body: bytes };
     const body = parsedJson(bytes);

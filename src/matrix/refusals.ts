@@ -62,6 +62,13 @@ export function unusableReply(request: RequestName, what: string): ServerUnreach
   );
 }
 
+/** What came is longer than was asked for: the rest of it was not read. */
+export class ReplyTooLong extends ServerUnreachable {
+  constructor(request: RequestName, maxBytes: number) {
+    super(unusableReply(request, `it is longer than ${maxBytes} bytes`).message, { doubtful: true });
+  }
+}
+
 export function timedOut(request: RequestName, timeoutMs: number): ServerUnreachable {
   return new ServerUnreachable(
     `${request.label}: ${request.origin} did not answer within ${timeoutMs} ms; the request may have taken effect. ` +

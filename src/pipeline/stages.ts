@@ -79,7 +79,7 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
     if (vitals.note("receipts", note) && note !== null) log.info({}, note);
   };
   noteReceipts();
-  const base = { ...foundation, ...ports, own, ownUser: own.userId };
+  const base = { ...foundation, ...ports, own, ownUser: own.userId, bundles: engine.bundles };
   const advertisement = new Advertisement({
     ...base,
     wanted: () => (rules().config.capabilities.advertise ? rules().registry.capabilities() : null),

@@ -30,11 +30,17 @@ export class Invitations extends InviteLoop {
     if (verdict.kind === "refuse")
       return { kind: policy.decline === null ? "ignored" : "declining", reason: verdict.refusal };
     this.joining.add(job.roomId);
-    return await this.attempt(job, "failed", async () => {
+    const { bundles, homeserver } = this.ports;
+    const outcome = await this.attempt(job, "failed", async () => {
+      // Before the join: after a kill between the two nobody would know that there was an invitation.
+      await bundles.expect(job.roomId, job.inviter);
       const via = serverOf(job.inviter);
-      await this.ports.homeserver.join(job.roomId, via === null ? [] : [via], this.signal);
+      await homeserver.join(job.roomId, via === null ? [] : [via], this.signal);
+      bundles.joined(job.roomId);
       return { kind: "joined" };
     });
+    if (outcome?.kind === "failed") await bundles.forget(job.roomId);
+    return outcome;
   }
 
   protected override finished(job: InviteJob): void {

@@ -3,6 +3,7 @@
  * Guarantees: one that hangs holds up no other stage; an invitation that can't be answered now is tried again, ever more rarely.
  */
 import type { Clock } from "../clock.ts";
+import type { SharedHistory } from "../crypto/cryptoEngine.ts";
 import { Cancelled, endsTheBot, ServerRefused, ServerUnreachable } from "../errors.ts";
 import type { InviteJob, InviteOutcome, Invites, InviteStage } from "../journal/invites.ts";
 import { supervise, WorkLoop } from "../lifecycle.ts";
@@ -15,6 +16,7 @@ import type { InvitePolicy } from "./invitePolicy.ts";
 export interface InviteLoopPorts {
   readonly invites: Invites;
   readonly homeserver: Homeserver;
+  readonly bundles: SharedHistory;
   readonly policy: () => InvitePolicy & { readonly decline: string | null };
   readonly clock: Clock;
   readonly log: Logger;

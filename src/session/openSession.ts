@@ -19,6 +19,7 @@ import { closeAll } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import { DocketClient } from "../matrix/client.ts";
 import type { Metrics } from "../metrics.ts";
+import type { RoomId } from "../protocol/ids.ts";
 import type { Vitals } from "../vitals.ts";
 import { accessTokenOf } from "./accessToken.ts";
 import { connect, type Connection } from "./connect.ts";
@@ -42,6 +43,8 @@ export interface SessionPorts {
   readonly onNewSessions?: (sessions: readonly SessionRef[]) => void;
   /** Sessions that events wait for, in pages (journal/parking.ts). */
   readonly parkedSessions?: ParkedSessions;
+  /** Wakes what is parked in a room; durable when it resolves. Without it no shared history is taken. */
+  readonly wakeRoom?: (roomId: RoomId) => Promise<void>;
 }
 
 export interface Session extends Connection {
@@ -101,6 +104,7 @@ export async function openSession(
       ...(vitals === undefined ? {} : { vitals }),
       ...(ports.onNewSessions === undefined ? {} : { onNewSessions: ports.onNewSessions }),
       ...(ports.parkedSessions === undefined ? {} : { parkedSessions: ports.parkedSessions }),
+      ...(ports.wakeRoom === undefined ? {} : { wakeRoom: ports.wakeRoom }),
     });
     opened.push(() => engine.stop());
     await requireOwnKeys(engine.identity, { homeserver, directory: database.directory, log, signal });

@@ -29,6 +29,8 @@ const doctorOfBot = "test/integration/doctorOfBot.test.ts";
 const doctorChecks = "test/unit/ops/doctor/checks.test.ts";
 const request = "test/integration/request.test.ts";
 const requestTrust = "test/integration/requestTrust.test.ts";
+const keyBundles = "test/unit/crypto/keyBundles.test.ts";
+const keysCommand = "test/integration/commands/keys.test.ts";
 const requestTrouble = "test/integration/requestTrouble.test.ts";
 
 export const faults: readonly Fault[] = [
@@ -1103,7 +1105,7 @@ export const faults: readonly Fault[] = [
   {
     name: "doctor-with-the-token",
     breaks: "a homeserver is greeted without the token, so that a refused one does not make it look absent",
-    file: "src/matrix/client.ts",
+    file: "src/matrix/greet.ts",
     find: "anonymous: true,",
     replace: "anonymous: false,",
     test: {
@@ -1451,6 +1453,69 @@ export const faults: readonly Fault[] = [
     test: {
       file: "test/integration/requestTrouble.test.ts",
       name: "an alias that stands for no possible room is the homeserver's mistake, and no bug",
+    },
+  },
+  {
+    name: "bundle-from-unsigned-device",
+    breaks: "shared history is taken from a device that its owner has cross-signed, and from no other",
+    file: "src/crypto/bundleImport.ts",
+    find: "const is = fits && device.isCrossSignedByOwner();",
+    replace: "const is = fits;",
+    test: {
+      file: keyBundles,
+      name: "a bundle from a device that its owner has not signed is refused, counted and said; once it is signed, it is taken",
+    },
+  },
+  {
+    name: "bundle-forgotten-before-waking",
+    breaks: "a kill between the keys of a bundle and the events that wait for them costs nothing",
+    file: "src/crypto/keyBundles.ts",
+    find: "await wakeRoom?.(roomId);",
+    replace: "await this.clear(roomId); await wakeRoom?.(roomId);",
+    test: {
+      file: keyBundles,
+      name: "a bot that is killed at any step takes the bundle after its next start, wakes what is parked, and then forgets it",
+    },
+  },
+  {
+    name: "bundle-before-join",
+    breaks: "nothing is downloaded for a room that the bot is not in",
+    file: "src/crypto/keyBundles.ts",
+    find: "const dueAt = this.joining.has(one.roomId) ? endsAt : Math.min(wait.dueAt ?? endsAt, endsAt);",
+    replace: "const dueAt = Math.min(wait.dueAt ?? endsAt, endsAt);",
+    test: { file: keyBundles, name: "nothing is downloaded before the bot is in the room" },
+  },
+  {
+    name: "key-file-unauthenticated",
+    breaks: "a key file with another passphrase, or changed, is refused and not half read",
+    file: "src/crypto/keyExportFormat.ts",
+    find: "if (!timingSafeEqual(",
+    replace: "if (false && !timingSafeEqual(",
+    test: {
+      file: "test/unit/crypto/keyExportFormat.test.ts",
+      name: "a file with another passphrase, or with one bit changed, is refused and not half read",
+    },
+  },
+  {
+    name: "import-wakes-nobody",
+    breaks: "keys that are imported where no bot runs wake what waits for them after the next start",
+    file: "src/commands/onDevice.ts",
+    find: "onNewSessions: (sessions) => database.transaction(() => unpark(database, sessions)),",
+    replace: "onNewSessions: (sessions) => void sessions,",
+    test: {
+      file: keysCommand,
+      name: "imported keys wake what waits for them at once, in a running bot and after the start of one that did not run",
+    },
+  },
+  {
+    name: "export-overwrites",
+    breaks: "an export never takes the place of a file by mistake",
+    file: "src/commands/wholeFile.ts",
+    find: "await (replace ? rename(partial, path) : claim(partial, path));",
+    replace: "await rename(partial, path);",
+    test: {
+      file: "test/unit/commands/wholeFile.test.ts",
+      name: "what came there meanwhile is not replaced, unless that is wanted",
     },
   },
 ];

@@ -57,6 +57,15 @@ describe("a hidden line", () => {
     assert.deepEqual([interrupted, isRaw()], [1, false]);
   });
 
+  it("can be followed by another one", async () => {
+    const { input, output } = terminal();
+    for (const word of ["first", "second"]) {
+      const line = readHiddenLine(input, output, "", notCalled);
+      input.write(`${word}\r`);
+      assert.equal(await line, word);
+    }
+  });
+
   it("ends where the terminal goes away", async () => {
     const { input, output, isRaw } = terminal();
     const line = readHiddenLine(input, output, "", notCalled);

@@ -47,6 +47,7 @@ describe("endpoints", () => {
         "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device",
         "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device",
       ],
+      ["/_matrix/client/v1/media/download/example.org/abc", "/_matrix/client/v1/media/download/{serverName}/{mediaId}"],
       ["/_matrix/client/v3/devices/ABCDEFGHIJ", "/_matrix/client/v3/devices/{id}"],
       ["/_matrix/client/v3/x/%zz", "/_matrix/client/v3/x/{id}"],
     ] as const;
