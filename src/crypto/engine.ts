@@ -24,6 +24,9 @@ import type {
   Decrypted,
   EncryptedContent,
   EncryptionTarget,
+  Received,
+  SendTo,
+  TrustNews,
   Undecryptable,
   UndecryptableReason,
 } from "./cryptoEngine.ts";
@@ -38,6 +41,7 @@ import { MemberDevices } from "./memberDevices.ts";
 import { OutgoingRequests } from "./outgoingRequests.ts";
 import { RoomEncryption } from "./roomEncryption.ts";
 import { RoomSettings } from "./roomSettings.ts";
+import { SenderNews } from "./senderNews.ts";
 import { SessionClaims } from "./sessionClaims.ts";
 import type { SessionRef } from "./sessionRef.ts";
 import {
@@ -70,6 +74,12 @@ export interface CryptoEngineOptions {
   readonly onNewSessions?: (sessions: readonly SessionRef[]) => void;
   /** Sessions that events wait for, in pages: the key backup is asked for them now and then. */
   readonly parkedSessions?: ParkedSessions;
+  /** Whom room keys are given to; asked for each encryption. `cross_signed` where it is left out. */
+  readonly sendTo?: () => SendTo;
+  /** Told of users whose devices or identity are news: what they sent may be trusted now. */
+  readonly onSendersChanged?: (users: readonly UserId[]) => void;
+  /** Told of a user who has another identity than before. @param wasVerified we had verified the one before */
+  readonly onIdentityChanged?: (userId: UserId, wasVerified: boolean) => void;
   /** How long an encryption waits for the members' device lists, in milliseconds; 5 seconds by default. */
   readonly memberQueryTimeoutMs?: number;
   /** A library call that takes longer has panicked, in milliseconds; a minute by default. */
@@ -106,6 +116,7 @@ class Engine implements CryptoEngine {
   readonly identity: OwnIdentity;
   readonly crossSigning: CrossSigning;
   readonly backup: KeyBackup;
+  readonly trust: TrustNews;
   private readonly options: CryptoEngineOptions;
   private readonly machine: Machine;
   private readonly stopping = new AbortController();
@@ -113,6 +124,7 @@ class Engine implements CryptoEngine {
   private readonly requests: OutgoingRequests;
   private readonly rooms: RoomEncryption;
   private readonly upkeep: KeyUpkeep;
+  private readonly senders: SenderNews;
   private readonly working = new Set<Promise<unknown>>();
   /** Room keys heard of during a reception; null outside of one. */
   private receivedSessions: SessionRef[] | null = null;
@@ -160,8 +172,13 @@ class Engine implements CryptoEngine {
       claims,
       settings: new RoomSettings(machine),
       ownUserId,
+      sendTo: options.sendTo ?? (() => "cross_signed"),
+      metrics: options.metrics,
       memberQueryTimeoutMs,
     });
+    const learning = { devices: this.devices, requests: this.requests, maxWaitMs: memberQueryTimeoutMs };
+    this.senders = new SenderNews({ ...options, machine, signal, ...learning });
+    this.trust = this.senders;
   }
 
   async start(): Promise<void> {
@@ -170,14 +187,12 @@ class Engine implements CryptoEngine {
       return Promise.resolve();
     });
     await this.crossSigning.start();
+    await this.senders.start();
     await this.upkeep.start();
     this.backup.start();
   }
 
-  async receive<T>(
-    changes: CryptoChanges,
-    commit: (received: { newSessions: readonly SessionRef[]; held: HeldWrites }) => Promise<T>,
-  ): Promise<T> {
+  async receive<T>(changes: CryptoChanges, commit: (received: Received) => Promise<T>): Promise<T> {
     const result = await this.machine.hold(async (library) => {
       const hold = this.options.keyStore?.hold() ?? null;
       try {
@@ -192,7 +207,8 @@ class Engine implements CryptoEngine {
         });
         const newSessions = distinct([...this.receivedSessions, ...processed.flatMap(readRoomKey)]);
         this.receivedSessions = null;
-        const committed = await commit({ newSessions, held: hold ?? noHeldWrites });
+        const withheldSessions = this.senders.takeWithheld();
+        const committed = await commit({ newSessions, withheldSessions, held: hold ?? noHeldWrites });
         hold?.release();
         const count = countUndecryptable(processed);
         if (count > 0) this.options.log.info({ count }, "to-device messages that could not be decrypted");
@@ -246,6 +262,7 @@ class Engine implements CryptoEngine {
     await this.backup.settled();
     await this.requests.settled();
     await this.devices.settled();
+    await this.senders.settled();
     await this.machine.close();
   }
 
