@@ -56,6 +56,8 @@ export class SenderCrypto {
   readonly #machine: OlmMachine;
   readonly #turns = new OneAtATime();
   #closed = false;
+  /** Whether room keys go to devices alone that their owner has cross-signed, as clients do that follow MSC4153. */
+  onlyToSigned = false;
 
   private constructor(http: MatrixHttp, machine: OlmMachine) {
     this.#http = http;
@@ -217,7 +219,9 @@ export class SenderCrypto {
     await this.flush();
     await this.#claim(users);
     const settings = new EncryptionSettings();
-    settings.sharingStrategy = CollectStrategy.allDevices();
+    settings.sharingStrategy = this.onlyToSigned
+      ? CollectStrategy.identityBasedStrategy()
+      : CollectStrategy.allDevices();
     settings.historyVisibility = VISIBILITY[room.historyVisibility] ?? HistoryVisibility.Shared;
     // Microseconds here, milliseconds in the room's state.
     if (room.rotationPeriodMs !== null) settings.rotationPeriod = BigInt(room.rotationPeriodMs) * 1000n;

@@ -51,7 +51,8 @@ export class KeyRecipients {
     const byIdentity = sendTo === "cross_signed" && (await this.isOwnDeviceSigned(library));
     const byMarks = sendTo === "cross_signed" && !byIdentity;
     for (const user of users) await this.mark(library, user, byMarks);
-    const strategy = byIdentity ? CollectStrategy.identityBasedStrategy : CollectStrategy.allDevices;
+    const strategy = (): CollectStrategy =>
+      byIdentity ? CollectStrategy.identityBasedStrategy() : CollectStrategy.allDevices();
     const ask = async (recipients: readonly string[]): Promise<ToDeviceRequest[]> =>
       library("shareRoomKey", async (olm) => {
         const settings = wanted.settings(strategy());

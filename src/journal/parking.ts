@@ -44,30 +44,6 @@ export function unparkUntrusted(database: Database, senders: readonly UserId[] |
   return senders.reduce((sum, sender) => sum + statement.run(sender).changes, 0);
 }
 
-export interface Parking {
-  readonly sessionId: string | null;
-  readonly reason: string;
-  /** Where the reason is that the key is withheld. */
-  readonly withheldCode?: string;
-}
-
-/** @returns whether it was there in that state */
-export function park(
-  database: Database,
-  { seq }: Pick<InboxEntry, "seq">,
-  from: "new" | "ready",
-  { sessionId, reason, withheldCode }: Parking,
-  now: EpochMs,
-): boolean {
-  const { changes } = database
-    .prepare(
-      `UPDATE inbox SET state = 'parked', session_id = ?, reason = ?, withheld_code = ?, parked_at = coalesce(parked_at, ?), lease_until = 0
-       WHERE seq = ? AND state = ?`,
-    )
-    .run(sessionId, reason, withheldCode ?? null, now, seq, from);
-  return changes > 0;
-}
-
 export interface ParkingLimit {
   /** What was parked before this is given up. */
   readonly before: EpochMs;
@@ -105,4 +81,28 @@ export function giveUpParked(database: Database, limit: ParkingLimit, now: Epoch
       settle.run(reason, now, row.seq);
       return { eventId: row.event_id, roomId: row.room_id, reason };
     });
+}
+
+export interface Parking {
+  readonly sessionId: string | null;
+  readonly reason: string;
+  /** Where the reason is that the key is withheld. */
+  readonly withheldCode?: string;
+}
+
+/** @returns whether it was there in that state */
+export function park(
+  database: Database,
+  { seq }: Pick<InboxEntry, "seq">,
+  from: "new" | "ready",
+  { sessionId, reason, withheldCode }: Parking,
+  now: EpochMs,
+): boolean {
+  const { changes } = database
+    .prepare(
+      `UPDATE inbox SET state = 'parked', session_id = ?, reason = ?, withheld_code = ?, parked_at = coalesce(parked_at, ?), lease_until = 0
+       WHERE seq = ? AND state = ?`,
+    )
+    .run(sessionId, reason, withheldCode ?? null, now, seq, from);
+  return changes > 0;
 }
