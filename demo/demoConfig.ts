@@ -14,6 +14,8 @@ export interface DemoSettings {
   readonly dataDirectory: string;
   readonly inviters: readonly string[];
   readonly log: string;
+  /** The accounts are somebody's, and are to be left as they are. */
+  readonly foreign: boolean;
 }
 
 /** @returns YAML. @param sampleFile path of config.sample.yaml */
@@ -21,7 +23,10 @@ export function demoConfig(sampleFile: string, settings: DemoSettings): string {
   const document = parseDocument(readFileSync(sampleFile, "utf8"));
   if (document.errors.length > 0) throw new Error(`${sampleFile} is not YAML: ${String(document.errors[0])}`);
   document.set("homeserver", settings.homeserver);
-  document.set("account", { user: settings.botUserId, token: `\${file:${settings.tokenFile}}` });
+  const account = { user: settings.botUserId, token: `\${file:${settings.tokenFile}}` };
+  document.set("account", settings.foreign ? { ...account, create_identity: false } : account);
+  // No cross-signing identity is made there, for the sender neither: so its device is not signed, and would get no key.
+  if (settings.foreign) document.setIn(["encryption", "send_to"], "all");
   document.set("data", { directory: settings.dataDirectory });
   // A proxy of this machine's environment does not lead back to it.
   if (/^http:\/\/(127\.0\.0\.1|localhost)[:/]/.test(settings.homeserver)) document.setIn(["network", "proxy"], false);

@@ -178,6 +178,7 @@ export class DemoRun {
       tokenFile,
       dataDirectory: join(this.#folder, "data"),
       // Elsewhere there are others, who might invite it meanwhile.
+      foreign: homeserver.foreign,
       inviters: [homeserver.foreign ? sender.userId : `@*:${serverName}`],
       log: this.#options.log,
     };

@@ -27,7 +27,9 @@ async function obey(message: ToSender): Promise<void> {
       job = message;
       const { baseUrl, account } = message;
       useEnvironmentProxy(baseUrl);
-      sender = await Sender.withToken({ baseUrl, ...account }, account.roomsBefore);
+      // An account that is somebody's is left as it is: no identity is made, and the bot sends to unsigned devices too (demoConfig.ts).
+      const identity = message.guests.length > 0 ? "none" : "make";
+      sender = await Sender.withToken({ baseUrl, ...account }, { ignoredRooms: account.roomsBefore, identity });
       sender.http.onLimited = ({ waitMs }): void => say({ kind: "limited", waitMs });
       await sender.start();
       conversation = new Conversation(message, sender, say);

@@ -13,6 +13,7 @@ import type { Rules } from "./handlers/rules.ts";
 import { Database } from "./journal/database.ts";
 import { requireFreeSpace } from "./journal/diskSpace.ts";
 import { Gaps } from "./journal/gaps.ts";
+import { IdentityChanges } from "./journal/identityChanges.ts";
 import { Inbox } from "./journal/inbox.ts";
 import { Invites } from "./journal/invites.ts";
 import { Outbox } from "./journal/outbox.ts";
@@ -137,6 +138,9 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
       onNewSessions: (sessions) => void supervise(inbox.unpark(sessions), onFailure),
       parkedSessions: (after, most) => parkedSessions(database, after, most),
       wakeRoom: (roomId) => inbox.unparkRoom(roomId),
+      onSendersChanged: (users) => void supervise(inbox.unparkUntrusted(users), onFailure),
+      onIdentityChanged: (user, wasVerified) => void supervise(identityChanges.note(user, wasVerified), onFailure),
+      sendTo: () => rules.config.encryption.sendTo,
     });
     opened.push(() => opening.stop());
     const { userId, deviceId, homeserver, engine, versions } = opening;
@@ -145,6 +149,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     const invites = new Invites(database, clock);
     const outbox = new Outbox(database, clock);
     const inbox = new Inbox({ database, clock, rooms, gaps: new Gaps(database), invites, outbox, ownUser: userId });
+    const identityChanges = new IdentityChanges(database, clock);
     await opening.start();
     session = opening;
     opened.push(() => work.stop());
@@ -163,6 +168,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
       invites,
       outbox,
       inbox,
+      identityChanges,
       versions,
       limits: config.limits,
     };

@@ -43,6 +43,29 @@ export class Metrics {
     labelNames: ["outcome"],
     registers: this.registers,
   });
+  readonly decryptedEvents = new Counter({
+    name: "docket_decrypted_events_total",
+    help: "Encrypted events of others that were decrypted, by what was known then of the device that sent them.",
+    labelNames: ["trust"],
+    registers: this.registers,
+  });
+  readonly keysRefused = new Counter({
+    name: "docket_room_keys_refused_total",
+    help: "Room keys that others do not give to the bot, by the code of their notice.",
+    labelNames: ["code"],
+    registers: this.registers,
+  });
+  readonly keysWithheld = new Counter({
+    name: "docket_room_keys_withheld_total",
+    help: "Devices that the bot gives no room key, once for each key, by the code of its notice.",
+    labelNames: ["code"],
+    registers: this.registers,
+  });
+  readonly identityChanges = new Counter({
+    name: "docket_identity_changes_total",
+    help: "Cross-signing identities of others that became other ones.",
+    registers: this.registers,
+  });
   readonly sends = new Counter({
     name: "docket_sends_total",
     help: "Outgoing events that were finished, by lane and outcome.",

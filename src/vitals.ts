@@ -44,6 +44,8 @@ export interface Facts {
   readonly sends: { readonly failures: number; readonly trouble: Trouble | null; readonly limitedUntil: EpochMs };
   /** How often the homeserver refused a message for its rate limit, since the start. */
   readonly limited: { readonly count: number; readonly lastAt: EpochMs | null };
+  /** Who can't read what was sent last into their room: a thousand at most, the rooms written to last. */
+  readonly unreadable: readonly Unreadable[];
   /** What the homeserver holds of our keys, as the last sync told; `hasFallback`: one that nobody has used, null where it was not told. */
   readonly keyCounts: { readonly oneTimeKeys: number; readonly hasFallback: boolean | null } | null;
   readonly backup: BackupState & {
@@ -52,6 +54,14 @@ export interface Facts {
     /** Of the last upload; null after a success. */
     readonly trouble: Trouble | null;
   };
+}
+
+/** A member who can't read what the bot sends into a room, on any device, for the policy's sake. */
+export interface Unreadable {
+  readonly userId: string;
+  readonly roomId: string;
+  /** `unsigned`: no device is cross-signed. `identity_changed`: the bot had verified another identity. */
+  readonly reason: "unsigned" | "identity_changed";
 }
 
 const MOST_COUNTED = 1_000;
@@ -70,6 +80,7 @@ export class Vitals {
   private freeDiskBytes: number | null = null;
   private sends: Facts["sends"] = { failures: 0, trouble: null, limitedUntil: 0 };
   private limited: Facts["limited"] = { count: 0, lastAt: null };
+  private readonly unreadableIn = new Map<string, readonly Unreadable[]>();
   private keyCounts: Facts["keyCounts"] = null;
   private backup: Facts["backup"] = { kind: "unknown", version: null, counts: null, trouble: null };
 
@@ -176,6 +187,23 @@ export class Vitals {
     this.backup = { ...this.backup, trouble: troubleOf(at, error) };
   }
 
+  /** What was just sent into a room can't be read by these members. */
+  unreadable(roomId: string, members: readonly Omit<Unreadable, "roomId">[]): void {
+    // Last in the order of the map.
+    this.unreadableIn.delete(roomId);
+    if (members.length === 0) return;
+    this.unreadableIn.set(
+      roomId,
+      members.slice(0, MOST_COUNTED).map((member) => ({ ...member, roomId })),
+    );
+    let count = [...this.unreadableIn.values()].reduce((sum, kept) => sum + kept.length, 0);
+    for (const [room, kept] of this.unreadableIn) {
+      if (count <= MOST_COUNTED) break;
+      this.unreadableIn.delete(room);
+      count -= kept.length;
+    }
+  }
+
   facts(): Facts {
     return {
       phase: this.phase,
@@ -189,6 +217,7 @@ export class Vitals {
       freeDiskBytes: this.freeDiskBytes,
       sends: this.sends,
       limited: this.limited,
+      unreadable: [...this.unreadableIn.values()].flat(),
       keyCounts: this.keyCounts,
       backup: this.backup,
     };

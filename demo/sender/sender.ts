@@ -22,6 +22,16 @@ export interface SenderAccount {
   readonly accessToken: string;
 }
 
+export interface SenderOptions {
+  /** Rooms of which nothing is wanted, however much is said there. */
+  readonly ignoredRooms?: readonly string[];
+  /**
+   * `make`, also where it is left out: the account's cross-signing identity, in the place of one that is there. A sender of the same
+   * account: the device is signed with that one's. `none`: the account is left as it is, and the device unsigned.
+   */
+  readonly identity?: "make" | "none" | Sender;
+}
+
 export interface NewRoom {
   readonly encrypted?: boolean;
   readonly name?: string;
@@ -68,12 +78,15 @@ export class Sender {
   }
 
   /**
-   * A new device identity under a token that exists. Its keys are uploaded when this resolves.
-   * @param ignoredRooms rooms of which nothing is wanted, however much is said there
+   * A new device identity under a token that exists. Its keys are uploaded when this resolves, and signed by its account: who is given
+   * no key by others for want of a signature can't read what they answer (MSC4153).
    */
-  static async withToken(account: SenderAccount, ignoredRooms: readonly string[] = []): Promise<Sender> {
+  static async withToken(account: SenderAccount, options: SenderOptions = {}): Promise<Sender> {
+    const { ignoredRooms = [], identity = "make" } = options;
     const http = new MatrixHttp(account.baseUrl, account.accessToken);
     const crypto = await SenderCrypto.create(http, account.userId, account.deviceId);
+    if (identity === "make") await crypto.makeIdentity();
+    else if (identity !== "none") await crypto.signWithIdentityOf(identity.crypto);
     return new Sender(account, http, crypto, ignoredRooms);
   }
 

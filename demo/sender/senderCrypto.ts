@@ -56,6 +56,8 @@ export class SenderCrypto {
   readonly #machine: OlmMachine;
   readonly #turns = new OneAtATime();
   #closed = false;
+  /** Whether room keys go to devices alone that their owner has cross-signed, as clients do that follow MSC4153. */
+  onlyToSigned = false;
 
   private constructor(http: MatrixHttp, machine: OlmMachine) {
     this.#http = http;
@@ -68,6 +70,34 @@ export class SenderCrypto {
     const crypto = new SenderCrypto(http, machine);
     await crypto.flush();
     return crypto;
+  }
+
+  /** A cross-signing identity for the account, with which this device is signed; one that is there is replaced. */
+  async makeIdentity(): Promise<void> {
+    await this.#turns.run("requests", async () => {
+      const requests = await this.#machine.bootstrapCrossSigning(true);
+      const { uploadKeysRequest, uploadSigningKeysRequest, uploadSignaturesRequest } = requests;
+      if (uploadKeysRequest !== undefined) await this.#post(uploadKeysRequest, "keys/upload");
+      await this.#http.call("POST", "/_matrix/client/v3/keys/device_signing/upload", {
+        body: JSON.parse(uploadSigningKeysRequest.body) as JsonValue,
+      });
+      await this.#signatures(uploadSignaturesRequest.body);
+    });
+  }
+
+  /** Signs this device with the keys that another device of the account has. */
+  async signWithIdentityOf(other: SenderCrypto): Promise<void> {
+    const keys = await other.#machine.exportCrossSigningKeys();
+    if (keys === undefined) throw new Error("the other device has no cross-signing keys");
+    const own = this.#machine.userId;
+    await this.#machine.updateTrackedUsers([own.clone()]);
+    await this.flush();
+    await this.#turns.run("requests", async () => {
+      await this.#machine.importCrossSigningKeys(keys.masterKey, keys.self_signing_key, keys.userSigningKey);
+      const device = await this.#machine.getDevice(own, this.#machine.deviceId);
+      if (device === undefined) throw new Error("the device is not known to its own machine");
+      await this.#signatures((await device.verify()).body);
+    });
   }
 
   /** Public keys of this device, unpadded base64. */
@@ -189,7 +219,9 @@ export class SenderCrypto {
     await this.flush();
     await this.#claim(users);
     const settings = new EncryptionSettings();
-    settings.sharingStrategy = CollectStrategy.allDevices();
+    settings.sharingStrategy = this.onlyToSigned
+      ? CollectStrategy.identityBasedStrategy()
+      : CollectStrategy.allDevices();
     settings.historyVisibility = VISIBILITY[room.historyVisibility] ?? HistoryVisibility.Shared;
     // Microseconds here, milliseconds in the room's state.
     if (room.rotationPeriodMs !== null) settings.rotationPeriod = BigInt(room.rotationPeriodMs) * 1000n;
@@ -218,6 +250,14 @@ export class SenderCrypto {
     const answer = await this.#http.call("POST", `/_matrix/client/v3/${endpoint}`, { body });
     if (request.id === undefined) throw new Error("the library gave a request without an ID");
     await this.#machine.markRequestAsSent(request.id, request.type, JSON.stringify(answer));
+  }
+
+  async #signatures(body: string): Promise<void> {
+    const answer = await this.#http.call("POST", "/_matrix/client/v3/keys/signatures/upload", {
+      body: JSON.parse(body) as JsonValue,
+    });
+    const failures = asObject(answer["failures"]);
+    if (Object.keys(failures).length > 0) throw new Error(`signatures were refused: ${JSON.stringify(failures)}`);
   }
 
   async #sendToDevice(request: ToDeviceRequest): Promise<void> {

@@ -24,7 +24,24 @@ export interface SenderTrust {
   /** The device that encrypted the event; null for plain events and for unknown devices. */
   readonly deviceId: DeviceId | null;
   readonly level: "plain" | "unknown_device" | "unsigned_device" | "cross_signed" | "verified";
+  /** There where the owner of the device had been verified, and has another identity now. */
+  readonly violation?: true;
 }
+
+/** Whom room keys of ours are given to: every device, or those that their owner has cross-signed (MSC4153). */
+export type SendTo = "all" | "cross_signed";
+
+/** Why a sender's client gives no key (`m.room_key.withheld`, and MSC4268); `other` for a code that no specification names. */
+export const withheldCodes = [
+  "m.blacklisted",
+  "m.unverified",
+  "m.unauthorised",
+  "m.unavailable",
+  "m.no_olm",
+  "m.history_not_shared",
+  "other",
+] as const;
+export type WithheldCode = (typeof withheldCodes)[number];
 
 export interface Decrypted {
   readonly kind: "decrypted";
@@ -42,8 +59,8 @@ export type UndecryptableReason =
 export interface Undecryptable {
   readonly kind: "undecryptable";
   readonly reason: UndecryptableReason;
-  /** For `withheld`: the sender's code, such as `m.unverified`. */
-  readonly withheldCode?: string;
+  /** For `withheld`. */
+  readonly withheldCode?: WithheldCode;
   /** The session that would help; null where the event names none. */
   readonly sessionId: string | null;
 }
@@ -59,11 +76,49 @@ export interface EncryptionTarget {
   readonly recipients: readonly UserId[];
 }
 
+/**
+ * `unsigned`: its owner has not cross-signed it. `no_session`: no Olm session could be had. `unanswered`: the user's devices could not
+ * be queried in time. `identity_changed`: we had verified the user, whose identity is another one now.
+ */
+export type WithheldReason = "unsigned" | "no_session" | "unanswered" | "identity_changed";
+
+export interface WithheldDevice {
+  readonly userId: UserId;
+  /** Null for all devices of the user. */
+  readonly deviceId: DeviceId | null;
+  readonly reason: WithheldReason;
+}
+
 export interface EncryptedContent {
   /** Content for an `m.room.encrypted` event. */
   readonly content: JsonObject;
-  /** Devices that can't read it: no Olm session could be had, or the user's devices could not be queried in time. */
-  readonly withheldFrom: readonly { readonly userId: UserId; readonly deviceId: DeviceId | null }[];
+  /** Devices that can't read it, as far as was seen since the start: a thousand of a room at most. */
+  readonly withheldFrom: readonly WithheldDevice[];
+  /** How many these are in all. */
+  readonly withheldCount: number;
+  /** Those whom it is for, and who can't read it on any device, for the policy's sake. */
+  readonly unreadableFor: readonly { readonly userId: UserId; readonly reason: "unsigned" | "identity_changed" }[];
+}
+
+/** What a sync brought, while its writes are held. */
+export interface Received {
+  /** Room keys that came. */
+  readonly newSessions: readonly SessionRef[];
+  /** Those of which somebody said that we don't get them. */
+  readonly withheldSessions: readonly SessionRef[];
+  readonly held: HeldWrites;
+}
+
+/** What is known of others may change after their event was decrypted: `SenderTrust` is of its moment. */
+export interface TrustNews {
+  /** Counts news of devices and identities. While it stays the same, so does what `decrypt` says about a sender. */
+  readonly epoch: number;
+  /**
+   * Waits, for a few seconds at most, until this user's devices and identity are known as the homeserver has them now. Before the
+   * first query every device looks unsigned. Not waited for: a server that has not answered lately.
+   * @throws Cancelled | CryptoPanicked
+   */
+  learn(userId: UserId, signal: AbortSignal): Promise<void>;
 }
 
 /** History that was shared with invitations (MSC4268), as whoever accepts them sees it. */
@@ -102,16 +157,14 @@ export interface CryptoEngine {
   readonly backup: KeyBackup;
   readonly bundles: SharedHistory;
   readonly roomKeyImport: RoomKeyIntake;
+  readonly trust: TrustNews;
   /**
    * Applies a sync's encryption part. Its store writes stay held, and every other use of the engine waits, until `commit`
    * has put them on disk together with the sync that brought them (`held.apply()` inside the journal's transaction).
    * After it, key requests that the sync made necessary go out in the background.
    * @param commit if it throws, the process must end: memory is ahead of disk
    */
-  receive<T>(
-    changes: CryptoChanges,
-    commit: (received: { newSessions: readonly SessionRef[]; held: HeldWrites }) => Promise<T>,
-  ): Promise<T>;
+  receive<T>(changes: CryptoChanges, commit: (received: Received) => Promise<T>): Promise<T>;
   /** Never throws for a bad event. @throws CryptoPanicked */
   decrypt(event: RawEvent): Promise<Decrypted | Undecryptable>;
   /**

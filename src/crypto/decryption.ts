@@ -16,7 +16,14 @@ import { DocketError } from "../errors.ts";
 import type { RawEvent } from "../protocol/events.ts";
 import type { DeviceId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonValue } from "../protocol/json.ts";
-import type { Decrypted, SenderTrust, Undecryptable, UndecryptableReason } from "./cryptoEngine.ts";
+import {
+  withheldCodes,
+  type Decrypted,
+  type SenderTrust,
+  type Undecryptable,
+  type UndecryptableReason,
+  type WithheldCode,
+} from "./cryptoEngine.ts";
 import { decryptFromAnyDevice, type Machine } from "./machine.ts";
 import { messageIndexOf } from "./messageIndex.ts";
 
@@ -65,12 +72,13 @@ function readDecrypted(
 function readTrust(decrypted: DecryptedRoomEvent): SenderTrust {
   const [strict, lax] = [decrypted.shieldState(true), decrypted.shieldState(false)];
   const level = trustLevel(strict, lax);
+  const violation = lax.code === ShieldStateCode.VerificationViolation;
   strict.free();
   lax.free();
   const device = level === "unknown_device" ? undefined : decrypted.senderDevice;
   const deviceId = device === undefined ? null : (device.toString() as DeviceId);
   device?.free();
-  return { deviceId, level };
+  return { deviceId, level, ...(violation ? { violation } : {}) };
 }
 
 type Shield = Pick<ShieldState, "color" | "code">;
@@ -89,8 +97,15 @@ export function trustLevel(strict: Shield, lax: Shield): SenderTrust["level"] {
 function readFailure(error: MegolmDecryptionError, sessionId: string): Undecryptable {
   const { code, withheldCode } = error;
   error.free();
-  if (withheldCode !== undefined) return { ...undecryptable("withheld", sessionId), withheldCode };
+  if (withheldCode !== undefined)
+    return { ...undecryptable("withheld", sessionId), withheldCode: readWithheldCode(withheldCode) };
   return undecryptable(failureReason(code), sessionId);
+}
+
+/** A code is the sender's text: what no specification names is not repeated. */
+export function readWithheldCode(code: string): WithheldCode {
+  if (code === "io.element.msc4268.history_not_shared") return "m.history_not_shared";
+  return withheldCodes.find((known) => known === code) ?? "other";
 }
 
 export function failureReason(code: DecryptionErrorCode): UndecryptableReason {

@@ -24,6 +24,9 @@ import type {
   Decrypted,
   EncryptedContent,
   EncryptionTarget,
+  Received,
+  SendTo,
+  TrustNews,
   Undecryptable,
   UndecryptableReason,
 } from "./cryptoEngine.ts";
@@ -40,6 +43,7 @@ import { OutgoingRequests } from "./outgoingRequests.ts";
 import { RoomEncryption } from "./roomEncryption.ts";
 import { RoomKeyImport } from "./roomKeyImport.ts";
 import { RoomSettings } from "./roomSettings.ts";
+import { SenderNews } from "./senderNews.ts";
 import { SessionClaims } from "./sessionClaims.ts";
 import type { SessionRef } from "./sessionRef.ts";
 import {
@@ -75,6 +79,12 @@ export interface CryptoEngineOptions {
   readonly parkedSessions?: ParkedSessions;
   /** Wakes what is parked in a room; durable when it resolves. Without it no shared history is taken. */
   readonly wakeRoom?: (roomId: RoomId) => Promise<void>;
+  /** Whom room keys are given to; asked for each encryption. `cross_signed` where it is left out. */
+  readonly sendTo?: () => SendTo;
+  /** Told of users whose devices or identity are news: what they sent may be trusted now. */
+  readonly onSendersChanged?: (users: readonly UserId[]) => void;
+  /** Told of a user who has another identity than before. @param wasVerified we had verified the one before */
+  readonly onIdentityChanged?: (userId: UserId, wasVerified: boolean) => void;
   /** How long an encryption waits for the members' device lists, in milliseconds; 5 seconds by default. */
   readonly memberQueryTimeoutMs?: number;
   /** A library call that takes longer has panicked, in milliseconds; a minute by default. */
@@ -113,6 +123,7 @@ class Engine implements CryptoEngine {
   readonly backup: KeyBackup;
   readonly bundles: KeyBundles;
   readonly roomKeyImport: RoomKeyImport;
+  readonly trust: TrustNews;
   private readonly options: CryptoEngineOptions;
   private readonly machine: Machine;
   private readonly stopping = new AbortController();
@@ -120,6 +131,7 @@ class Engine implements CryptoEngine {
   private readonly requests: OutgoingRequests;
   private readonly rooms: RoomEncryption;
   private readonly upkeep: KeyUpkeep;
+  private readonly senders: SenderNews;
   private readonly working = new Set<Promise<unknown>>();
   private keysHeard = 0;
   /** Room keys heard of during a reception; null outside of one. */
@@ -170,8 +182,13 @@ class Engine implements CryptoEngine {
       claims,
       settings: new RoomSettings(machine),
       ownUserId,
+      sendTo: options.sendTo ?? (() => "cross_signed"),
+      metrics: options.metrics,
       memberQueryTimeoutMs,
     });
+    const learning = { devices: this.devices, requests: this.requests, maxWaitMs: memberQueryTimeoutMs };
+    this.senders = new SenderNews({ ...options, machine, signal, ...learning });
+    this.trust = this.senders;
   }
 
   async start(): Promise<void> {
@@ -180,15 +197,13 @@ class Engine implements CryptoEngine {
       return Promise.resolve();
     });
     await this.crossSigning.start();
+    await this.senders.start();
     await this.upkeep.start();
     this.backup.start();
     this.bundles.start();
   }
 
-  async receive<T>(
-    changes: CryptoChanges,
-    commit: (received: { newSessions: readonly SessionRef[]; held: HeldWrites }) => Promise<T>,
-  ): Promise<T> {
+  async receive<T>(changes: CryptoChanges, commit: (received: Received) => Promise<T>): Promise<T> {
     let bundles: ReturnType<typeof readBundle> = [];
     const result = await this.machine.hold(async (library) => {
       const hold = this.options.keyStore?.hold() ?? null;
@@ -204,7 +219,8 @@ class Engine implements CryptoEngine {
         });
         const newSessions = distinct([...this.receivedSessions, ...processed.flatMap(readRoomKey)]);
         this.receivedSessions = null;
-        const committed = await commit({ newSessions, held: hold ?? noHeldWrites });
+        const withheldSessions = this.senders.takeWithheld();
+        const committed = await commit({ newSessions, withheldSessions, held: hold ?? noHeldWrites });
         hold?.release();
         bundles = processed.flatMap(readBundle);
         const count = countUndecryptable(processed);
@@ -262,6 +278,7 @@ class Engine implements CryptoEngine {
     await this.bundles.settled();
     await this.requests.settled();
     await this.devices.settled();
+    await this.senders.settled();
     await this.machine.close();
   }
 

@@ -42,6 +42,8 @@ export interface Addressee {
   readonly eventType: string;
   readonly userId: string;
   readonly deviceId: string;
+  /** Of the content; null where it has none. */
+  readonly code: string | null;
 }
 
 /** Everybody that a to-device request goes to. */
@@ -51,7 +53,10 @@ export function addressees(request: ToDeviceRequest): Addressee[] {
   if (!isJsonObject(messages)) return [];
   return Object.entries(messages).flatMap(([userId, devices]) =>
     isJsonObject(devices)
-      ? Object.keys(devices).map((deviceId) => ({ eventType: request.event_type, userId, deviceId }))
+      ? Object.entries(devices).map(([deviceId, content]) => {
+          const code = isJsonObject(content) ? content["code"] : null;
+          return { eventType: request.event_type, userId, deviceId, code: typeof code === "string" ? code : null };
+        })
       : [],
   );
 }

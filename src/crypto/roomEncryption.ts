@@ -15,10 +15,13 @@ import {
 } from "@matrix-org/matrix-sdk-crypto-wasm";
 import { DocketError, ServerUnreachable } from "../errors.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
+import type { Metrics } from "../metrics.ts";
 import type { UserId } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
-import type { EncryptedContent, EncryptionTarget } from "./cryptoEngine.ts";
+import type { EncryptedContent, EncryptionTarget, SendTo, WithheldDevice, WithheldReason } from "./cryptoEngine.ts";
+import { readWithheldCode } from "./decryption.ts";
 import { addressees, readKeyRequest, sendKeyRequest, type Addressee, type KeyRequest } from "./keyRequest.ts";
+import { KeyRecipients, type Wanted } from "./keyRecipients.ts";
 import { isCryptoPanic, type Machine } from "./machine.ts";
 import type { MemberDevices } from "./memberDevices.ts";
 import { KeyedMutex } from "./mutex.ts";
@@ -39,6 +42,9 @@ export interface RoomEncryptionOptions {
   readonly claims: SessionClaims;
   readonly settings: RoomSettings;
   readonly ownUserId: string;
+  /** Asked for each encryption: an operator may change it. */
+  readonly sendTo: () => SendTo;
+  readonly metrics?: Metrics | undefined;
   /** How long to wait for the members' device lists, in milliseconds. */
   readonly memberQueryTimeoutMs: number;
 }
@@ -49,20 +55,32 @@ interface Recipients {
   readonly unusable: readonly string[];
 }
 
+/** One encryption. */
+interface Work {
+  readonly users: readonly string[];
+  readonly rotation: Rotation;
+  readonly sendTo: SendTo;
+  readonly type: string;
+  readonly content: JsonObject;
+}
+
 interface Share {
   readonly request: KeyRequest;
   readonly to: readonly Addressee[];
 }
 
-type Outcome = { readonly shares: readonly Share[] } | { readonly encrypted: string };
+type Outcome =
+  { readonly shares: readonly Share[] } | { readonly encrypted: string; readonly changed: readonly string[] };
 
 export class RoomEncryption {
   private readonly options: RoomEncryptionOptions;
   private readonly rooms = new KeyedMutex();
   private readonly withheld = new WithheldDevices();
+  private readonly keyRecipients: KeyRecipients;
 
   constructor(options: RoomEncryptionOptions) {
     this.options = options;
+    this.keyRecipients = new KeyRecipients(options.ownUserId);
   }
 
   /** @throws ServerRefused | ServerUnreachable | Cancelled, before anything is encrypted; CryptoPanicked */
@@ -81,17 +99,28 @@ export class RoomEncryption {
   ): Promise<EncryptedContent> {
     const { devices, claims, settings } = this.options;
     const { users, unusable } = readRecipients(target.recipients);
-    const rotation = await settings.current(target, signal);
+    const sendTo = this.options.sendTo();
+    const rotation = await settings.current(target, sendTo, signal);
     await devices.follow(users, signal);
     const { unanswered, unreachable } = await this.refresh(users, signal);
     await claims.claim(
       users.filter((user) => !unreachable.includes(user)),
       signal,
     );
-    const encrypted = await this.shareAndEncrypt(target, users, rotation, type, content, signal);
-    const silent = [...unusable, ...unanswered].map((userId) => ({ userId: userId as UserId, deviceId: null }));
-    const withheld = this.withheld.of(target.roomId, JSON.stringify(encrypted["session_id"]));
-    return { content: encrypted, withheldFrom: [...silent, ...withheld] };
+    const made = await this.shareAndEncrypt(target, { users, rotation, sendTo, type, content }, signal);
+    const silent = [...unusable, ...unanswered].map((userId) => allOf(userId, "unanswered"));
+    const changed = made.changed.map((userId) => allOf(userId, "identity_changed"));
+    const others = [...silent, ...changed];
+    const withheld = this.withheld.of(target.roomId, JSON.stringify(made.content["session_id"]));
+    return {
+      content: made.content,
+      withheldFrom: [...others, ...withheld.devices],
+      withheldCount: others.length + withheld.count,
+      unreadableFor: [
+        ...changed.map(({ userId }) => ({ userId, reason: "identity_changed" as const })),
+        ...withheld.unsigned.map((userId) => ({ userId, reason: "unsigned" as const })),
+      ],
+    };
   }
 
   /**
@@ -114,30 +143,24 @@ export class RoomEncryption {
 
   private async shareAndEncrypt(
     target: EncryptionTarget,
-    users: readonly string[],
-    rotation: Rotation,
-    type: string,
-    content: JsonObject,
+    { users, rotation, sendTo, type, content }: Work,
     signal: AbortSignal,
-  ): Promise<JsonObject> {
+  ): Promise<{ readonly content: JsonObject; readonly changed: readonly string[] }> {
     const text = JSON.stringify(content);
+    const { roomId } = target;
+    const settings: Wanted["settings"] = (strategy) => encryptionSettings(rotation, target.historyVisibility, strategy);
     for (let round = 0; round < MOST_SHARE_ROUNDS; round += 1) {
       const outcome = await this.options.machine.hold<Outcome>(async (library) => {
-        const shares = await library("shareRoomKey", async (olm) => {
-          const settings = encryptionSettings(rotation, target.historyVisibility);
-          const recipients = users.map((user) => new LibraryUserId(user));
-          const requests = await olm.shareRoomKey(new LibraryRoomId(target.roomId), recipients, settings);
-          settings.free();
-          return requests;
-        });
-        if (shares.length > 0) return { shares: shares.map(readShare) };
+        const shares = await this.keyRecipients.share(library, { roomId, users, sendTo, settings });
+        if (shares.requests.length > 0) return { shares: shares.requests.map(readShare) };
         const encrypted = await library("encryptRoomEvent", (olm) =>
-          olm.encryptRoomEvent(new LibraryRoomId(target.roomId), type, text),
+          olm.encryptRoomEvent(new LibraryRoomId(roomId), type, text),
         );
-        return { encrypted };
+        return { encrypted, changed: shares.changed };
       }, signal);
-      if ("encrypted" in outcome) return JSON.parse(outcome.encrypted) as JsonObject;
-      await this.send(target.roomId, outcome.shares, signal);
+      if ("encrypted" in outcome)
+        return { content: JSON.parse(outcome.encrypted) as JsonObject, changed: outcome.changed };
+      await this.send(roomId, outcome.shares, signal);
     }
     throw new ServerUnreachable(
       "The room key could not be shared: the members' devices change faster than keys can be sent.",
@@ -151,6 +174,9 @@ export class RoomEncryption {
       shares.map(async ({ request, to }) => {
         const response = await sendKeyRequest(homeserver, request, { signal });
         this.withheld.note(roomId, to);
+        for (const { eventType, code } of to)
+          if (eventType.endsWith("room_key.withheld"))
+            this.options.metrics?.keysWithheld.inc({ code: readWithheldCode(code ?? "") });
         await markAnswered(machine, request, response);
       }),
     );
@@ -167,6 +193,10 @@ function refused(cause: unknown): ServerUnreachable {
     "The crypto library refused to encrypt for the room: its ID or what the homeserver answered about its members is not usable.",
     { doubtful: false, cause },
   );
+}
+
+function allOf(userId: string, reason: WithheldReason): WithheldDevice {
+  return { userId: userId as UserId, deviceId: null, reason };
 }
 
 function readShare(share: ToDeviceRequest): Share {

@@ -6,7 +6,7 @@ import type { Database } from "./database.ts";
 import { placedAroundJoin } from "./aroundJoin.ts";
 import type { Gaps } from "./gaps.ts";
 import type { Invites } from "./invites.ts";
-import { unpark } from "./parking.ts";
+import { unpark, unparkWithheld } from "./parking.ts";
 import type { RoomStates, RoomView } from "./roomStates.ts";
 import type { RoomUpdate, SyncBatch } from "./syncBatch.ts";
 import { setSyncPosition } from "./syncPosition.ts";
@@ -62,7 +62,7 @@ export function accept(
     rooms.noteInvited(invite.roomId);
     invites.add(invite, batch.receivedAt);
   }
-  const unparked = unpark(database, batch.newSessions);
+  const unparked = unparkWithheld(database, batch.withheldSessions) + unpark(database, batch.newSessions);
   setSyncPosition(database, batch.nextBatch);
   return { added, unparked, gaps: gapsIn };
 }

@@ -7,6 +7,7 @@ import type { RoomId } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
 import { Depths, lanes } from "./depths.ts";
 import type { Lane } from "./outboxEntry.ts";
+import { takeTrustCensus, type TrustCensus } from "./trustCensus.ts";
 
 export interface Counted {
   readonly about: string;
@@ -34,6 +35,7 @@ export interface Census {
   /** Answers dropped since that moment, by reason. */
   readonly dropped: readonly Counted[];
   readonly droppedDoubtful: number;
+  readonly trust: TrustCensus;
   readonly joined: readonly { readonly roomId: RoomId; readonly encrypted: boolean }[];
 }
 
@@ -85,6 +87,7 @@ export function takeCensus(database: Database, since: EpochMs): Census {
     },
     dropped: grouped(`SELECT about FROM ${droppedAnswers}`, since),
     droppedDoubtful: one(`SELECT count(*) AS value FROM ${droppedAnswers} AND doubtful = 1`, since) ?? 0,
+    trust: takeTrustCensus(database, since),
     joined: database
       .prepare<{ room_id: RoomId; ever_encrypted: number }>(
         "SELECT room_id, ever_encrypted FROM rooms WHERE membership = 'join' ORDER BY room_id",

@@ -1,7 +1,7 @@
 /**
  * The inbox: every timeline event from its arrival to its settlement. An entry is
  *   new      arrived, not yet decrypted
- *   parked   its room key is missing
+ *   parked   its room key is missing, or its sender is not trusted
  *   ready    decided: a handler is to run
  *   settled  done, with a decision and a reason; for ever
  * and only the methods here change that. Guarantees: a sync is kept as a whole or not at all; an event ID is taken once;
@@ -10,13 +10,22 @@
 import type { Clock, EpochMs } from "../clock.ts";
 import { LeaseLost } from "../errors.ts";
 import { Nudge } from "../lifecycle.ts";
-import type { RoomId, SyncToken } from "../protocol/ids.ts";
+import type { RoomId, SyncToken, UserId } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
 import { accept, type AcceptPorts } from "./accept.ts";
 import { ENTRY_COLUMNS, NO_DEADLINE, toEntry, type InboxEntry, type InboxRow } from "./inboxEntry.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Draft } from "./outboxEntry.ts";
-import { giveUpParked, unpark, unparkRoom, type GivenUp, type ParkingLimit } from "./parking.ts";
+import {
+  giveUpParked,
+  park,
+  unpark,
+  unparkRoom,
+  unparkUntrusted,
+  type GivenUp,
+  type Parking,
+  type ParkingLimit,
+} from "./parking.ts";
 import { claimOverdue, claimReady } from "./readyQueue.ts";
 import type { SessionKey, SyncBatch } from "./syncBatch.ts";
 import { syncPosition } from "./syncPosition.ts";
@@ -41,7 +50,7 @@ export type Route =
       readonly ordered: boolean;
       readonly drafts: readonly Draft[];
     }
-  | { readonly kind: "park"; readonly sessionId: string | null; readonly reason: string };
+  | ({ readonly kind: "park" } & Parking);
 
 export class Inbox {
   /** Something is new: for the decryptor. */
@@ -77,7 +86,7 @@ export class Inbox {
    */
   async accept(batch: SyncBatch): Promise<{ added: number; gaps: readonly RoomId[] }> {
     const result = this.database.transaction(() => accept(batch, this.ports));
-    if (batch.newSessions.length > 0) this.keyArrivals += 1;
+    if (batch.newSessions.length + batch.withheldSessions.length > 0) this.keyArrivals += 1;
     if (result.added > 0 || result.unparked > 0) this.arrived.nudge();
     if (batch.rooms.length > 0 || batch.invites.length > 0) this.ports.rooms.announce();
     if (batch.invites.length > 0) this.ports.invites.announce();
@@ -97,6 +106,21 @@ export class Inbox {
     const unparked = this.database.transaction(() => unparkRoom(this.database, roomId));
     this.keyArrivals += 1;
     if (unparked > 0) this.arrived.nudge();
+  }
+
+  /** More is known of these senders (null: of any): what was refused for their sake is tried again. @returns how many entries */
+  async unparkUntrusted(senders: readonly UserId[] | null): Promise<number> {
+    const unparked = this.database.transaction(() => unparkUntrusted(this.database, senders));
+    this.keyArrivals += 1;
+    if (unparked > 0) this.arrived.nudge();
+    return unparked;
+  }
+
+  /** A claimed entry whose sender is not trusted any more. @throws LeaseLost it is settled already */
+  async parkClaimed(entry: InboxEntry, parking: Parking): Promise<void> {
+    const parked = this.database.transaction(() => park(this.database, entry, "ready", parking, this.clock.now()));
+    if (!parked) throw new LeaseLost(`${entry.event.event_id} is settled already`);
+    this.readied.nudge();
   }
 
   /** Entries that wait for decryption or a handler. @param most counting ends there */
@@ -148,11 +172,7 @@ export class Inbox {
             .prepare("UPDATE inbox SET parked_at = coalesce(parked_at, ?) WHERE seq = ?")
             .run(now, entry.seq);
         } else {
-          this.database
-            .prepare(
-              "UPDATE inbox SET state = 'parked', session_id = ?, reason = ?, parked_at = coalesce(parked_at, ?) WHERE seq = ? AND state = 'new'",
-            )
-            .run(route.sessionId, route.reason, now, entry.seq);
+          park(this.database, entry, "new", route, now);
         }
       }
     });

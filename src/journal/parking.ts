@@ -1,7 +1,8 @@
-/** Parked entries: what waits for a room key, until it comes or is given up. Each of these runs inside a transaction of the caller. */
+/** Parked entries: what waits for a room key, or for its sender to be trusted, until that comes or it is given up. Each of these runs inside a transaction of the caller. */
 import type { EpochMs } from "../clock.ts";
-import type { EventId, RoomId } from "../protocol/ids.ts";
+import type { EventId, RoomId, UserId } from "../protocol/ids.ts";
 import type { Database } from "./database.ts";
+import type { InboxEntry } from "./inboxEntry.ts";
 import type { SessionKey } from "./syncBatch.ts";
 
 /** Parked events whose key is here are new again. @returns how many */
@@ -29,6 +30,23 @@ export function parkedSessions(database: Database, after: SessionKey | null, mos
 /** Everything parked in the room is new again, whatever it waits for. @returns how many */
 export function unparkRoom(database: Database, roomId: RoomId): number {
   return database.prepare("UPDATE inbox SET state = 'new' WHERE state = 'parked' AND room_id = ?").run(roomId).changes;
+}
+
+/** Somebody said that these keys do not come: to be looked at once more, so that journal and record know it. @returns how many */
+export function unparkWithheld(database: Database, sessions: readonly SessionKey[]): number {
+  // Once: whoever repeats the notice must not have everything decrypted again and again.
+  const statement = database.prepare(
+    "UPDATE inbox SET state = 'new' WHERE state = 'parked' AND room_id = ? AND session_id = ? AND reason <> 'withheld'",
+  );
+  return sessions.reduce((sum, { roomId, sessionId }) => sum + statement.run(roomId, sessionId).changes, 0);
+}
+
+/** What was refused for its sender's sake is new again. @param senders null: everybody's @returns how many */
+export function unparkUntrusted(database: Database, senders: readonly UserId[] | null): number {
+  const all = "UPDATE inbox SET state = 'new' WHERE state = 'parked' AND reason = 'untrusted'";
+  if (senders === null) return database.prepare(all).run().changes;
+  const statement = database.prepare(`${all} AND json_extract(raw, '$.sender') = ?`);
+  return senders.reduce((sum, sender) => sum + statement.run(sender).changes, 0);
 }
 
 export interface ParkingLimit {
@@ -68,4 +86,28 @@ export function giveUpParked(database: Database, limit: ParkingLimit, now: Epoch
       settle.run(reason, now, row.seq);
       return { eventId: row.event_id, roomId: row.room_id, reason };
     });
+}
+
+export interface Parking {
+  readonly sessionId: string | null;
+  readonly reason: string;
+  /** Where the reason is that the key is withheld. */
+  readonly withheldCode?: string;
+}
+
+/** @returns whether it was there in that state */
+export function park(
+  database: Database,
+  { seq }: Pick<InboxEntry, "seq">,
+  from: "new" | "ready",
+  { sessionId, reason, withheldCode }: Parking,
+  now: EpochMs,
+): boolean {
+  const { changes } = database
+    .prepare(
+      `UPDATE inbox SET state = 'parked', session_id = ?, reason = ?, withheld_code = ?, parked_at = coalesce(parked_at, ?), lease_until = 0
+       WHERE seq = ? AND state = ?`,
+    )
+    .run(sessionId, reason, withheldCode ?? null, now, seq, from);
+  return changes > 0;
 }

@@ -48,6 +48,8 @@ export interface SyncBatch {
   readonly heldWrites: HeldWrites;
   /** Sessions whose keys came with this sync: events parked for them become ready. */
   readonly newSessions: readonly SessionKey[];
+  /** Sessions of which somebody said that their keys do not come. */
+  readonly withheldSessions: readonly SessionKey[];
   readonly rooms: readonly RoomUpdate[];
   readonly invites: readonly Invite[];
   readonly malformed: readonly MalformedEvent[];

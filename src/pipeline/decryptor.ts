@@ -9,15 +9,16 @@ import type { Inbox, Route } from "../journal/inbox.ts";
 import type { InboxEntry } from "../journal/inboxEntry.ts";
 import type { MessageIndexes } from "../journal/messageIndexes.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
-import { WorkLoop } from "../lifecycle.ts";
+import { supervise, WorkLoop } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Decision } from "../protocol/decision.ts";
 import type { EventId } from "../protocol/ids.ts";
 import type { Vitals } from "../vitals.ts";
 import type { Judge } from "./judge.ts";
-import { openEvent, type OpenedEvent } from "../crypto/openEvent.ts";
+import type { OpenedEvent } from "../crypto/openEvent.ts";
 import type { Recordable, Recorder } from "./recorder.ts";
+import type { TrustedOpening } from "./trustedOpening.ts";
 
 export interface DecryptorPorts {
   readonly inbox: Inbox;
@@ -26,6 +27,7 @@ export interface DecryptorPorts {
   readonly rooms: RoomStates;
   readonly recorder: Recorder;
   readonly judge: Judge;
+  readonly opening: TrustedOpening;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -77,10 +79,20 @@ export class Decryptor extends WorkLoop {
     return this.ports.inbox.arrived.wait(this.signal, POLL_MS);
   }
 
+  /** What was refused for its sender's sake is looked at once more: the policy may be another one, or something was missed by a kill. */
+  reconsider(): void {
+    void supervise(this.ports.inbox.unparkUntrusted(null), (error) => this.fail(error));
+  }
+
+  override async start(): Promise<void> {
+    await this.ports.inbox.unparkUntrusted(null);
+    await super.start();
+  }
+
   private async open(entries: readonly InboxEntry[]): Promise<readonly Recordable[]> {
     const opened: { entry: InboxEntry; opened: OpenedEvent | Undecryptable }[] = [];
     for (const entry of entries) {
-      const event = { entry, opened: await openEvent(entry.event, this.ports.engine) };
+      const event = { entry, opened: (await this.ports.opening.open(entry)).opened };
       this.tell(event);
       opened.push(event);
     }
@@ -110,7 +122,9 @@ export class Decryptor extends WorkLoop {
     const { event, beforeJoin } = entry;
     if (event.sender === this.ports.engine.identity.userId || beforeJoin) return;
     if (opened.kind === "clear") {
-      if (opened.encryptedAs !== null) this.ports.vitals.decrypted();
+      if (opened.encryptedAs === null) return;
+      this.ports.vitals.decrypted();
+      this.ports.metrics.decryptedEvents.inc({ trust: opened.trust.level });
     } else if (!SENDERS_FAULT.has(opened.reason)) {
       this.ports.vitals.notDecrypted(event.event_id, opened.reason);
     }
@@ -120,8 +134,22 @@ export class Decryptor extends WorkLoop {
     if (opened.kind === "undecryptable") return this.park(entry, opened);
     const decision = this.ports.judge.judge(entry, opened, replayOf !== null);
     const receipt = this.ports.judge.receipt(entry, replayOf !== null);
+    // Nothing is lost by settling at once what would not be handled, whoever sent it.
+    if (!this.ports.opening.accepts(opened) && (decision.kind !== "ignore" || receipt.length > 0))
+      return this.parkUntrusted(entry);
     this.countForeignDevice(decision, opened);
     if (decision.kind === "ignore") return this.settle(entry, "no_answer", decision.reason, null, receipt);
+    if (decision.kind === "answer" && this.ports.opening.wouldWarn(opened)) {
+      // The worker can wait until more is known of the sender.
+      const { expiresAt } = decision;
+      return {
+        kind: "ready",
+        deadline: this.ports.judge.handlerDeadline(decision),
+        expiresAt,
+        ordered: false,
+        drafts: receipt,
+      };
+    }
     if (decision.kind === "answer") {
       const draft = this.ports.judge.draft(entry, opened, decision);
       return this.settle(entry, "answered", decision.code, decision.expiresAt, [draft, ...receipt]);
@@ -148,7 +176,15 @@ export class Decryptor extends WorkLoop {
     this.ports.metrics.foreignDevices.inc();
   }
 
-  private park(entry: InboxEntry, { reason, sessionId }: Undecryptable): Route {
+  private parkUntrusted(entry: InboxEntry): Route {
+    const { room_id: roomId, event_id: eventId } = entry.event;
+    this.ports.metrics.parked.inc({ reason: "untrusted" });
+    this.ports.log.info({ roomId, eventId, reason: "untrusted" }, "parked: its sender's device is not cross-signed");
+    // No key is waited for.
+    return { kind: "park", sessionId: null, reason: "untrusted" };
+  }
+
+  private park(entry: InboxEntry, { reason, sessionId, withheldCode }: Undecryptable): Route {
     this.ports.metrics.decryptionFailures.inc({ reason });
     // Without a session there is no key to wait for; what was redacted has no text to wait for.
     if (entry.redacted) return this.settle(entry, "no_answer", "redacted", null, []);
@@ -157,7 +193,7 @@ export class Decryptor extends WorkLoop {
     const { room_id: roomId, event_id: eventId } = entry.event;
     this.ports.metrics.parked.inc({ reason });
     this.ports.log.info({ roomId, eventId, reason }, "parked: it can't be decrypted yet");
-    return { kind: "park", sessionId, reason };
+    return { kind: "park", sessionId, reason, ...(withheldCode === undefined ? {} : { withheldCode }) };
   }
 
   private settle(
@@ -186,7 +222,7 @@ export class Decryptor extends WorkLoop {
       this.ports.metrics.decisions.inc({ decision: "given_up", reason });
       this.ports.log.warn(
         { roomId, eventId, decision: "given_up", reason },
-        "its key never came; the record keeps the event undecrypted",
+        "what it waited for never came; the record keeps the event as it is",
       );
     }
   }

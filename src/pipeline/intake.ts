@@ -74,8 +74,8 @@ export class Intake implements SyncReceiver {
     }
     const { nextBatch, crypto, rooms, invites, malformed } = read.contents;
     const receivedAt = this.clock.now();
-    const { gaps } = await this.engine.receive(crypto, ({ newSessions, held }) =>
-      this.inbox.accept({ since, nextBatch, receivedAt, heldWrites: held, newSessions, rooms, invites, malformed }),
+    const { gaps } = await this.engine.receive(crypto, ({ held, ...sessions }) =>
+      this.inbox.accept({ since, nextBatch, receivedAt, heldWrites: held, ...sessions, rooms, invites, malformed }),
     );
     const oneTimeKeys = crypto.oneTimeKeyCounts["signed_curve25519"] ?? 0;
     this.metrics.oneTimeKeys.set(oneTimeKeys);

@@ -2,7 +2,7 @@
  * Brings together the facts that the decision list asks for, at the moment it is asked: when an event arrives, and again before
  * its handler starts. And makes the drafts of answers and receipts.
  */
-import type { Clock } from "../clock.ts";
+import type { Clock, EpochMs } from "../clock.ts";
 import type { OwnIdentity } from "../crypto/ownIdentity.ts";
 import type { Handler } from "../handlers/handler.ts";
 import type { Registry } from "../handlers/registry.ts";
@@ -10,13 +10,14 @@ import type { InboxEntry } from "../journal/inboxEntry.ts";
 import type { Draft } from "../journal/outboxEntry.ts";
 import type { RoomStates } from "../journal/roomStates.ts";
 import type { Logger } from "../logging.ts";
-import { decide, type AnswerPolicy, type Decision } from "../protocol/decision.ts";
+import { decide, warningsFor, type AnswerPolicy, type Decision, type DecisionInput } from "../protocol/decision.ts";
 import type { Dialect } from "../protocol/dialects.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import { buildResponse, type Message, type ReasonCode } from "../protocol/responses.ts";
 import { owesReceipt, type ReceiptRooms } from "../protocol/receipts.ts";
 import { txnIdFor } from "../protocol/transactionIds.ts";
 import type { OpenedEvent } from "../crypto/openEvent.ts";
+import { isTrusted } from "../crypto/trusted.ts";
 
 export interface Answer {
   readonly dialect: Dialect;
@@ -66,22 +67,42 @@ export class Judge {
   /** @param replay the same ciphertext came before under another event ID */
   judge(entry: InboxEntry, opened: OpenedEvent, replay: boolean): Decision {
     return decide({
+      ...this.circumstances(entry, opened),
+      own: this.own,
+      receivedAt: entry.receivedAt,
+      now: this.clock.now(),
+      replay,
+      redacted: entry.redacted,
+      hasHandler: this.handlerOf(opened) !== null,
+    });
+  }
+
+  /** What an answer begins with now: what is known of the request's sender may have changed since it was judged. */
+  warnings(entry: InboxEntry, opened: OpenedEvent): readonly Message[] {
+    return warningsFor(this.circumstances(entry, opened));
+  }
+
+  /** Until when a handler, or an answer that needs none, may be waited for. */
+  handlerDeadline({ expiresAt }: { readonly expiresAt: EpochMs }): EpochMs {
+    return expiresAt - 2 * this.policy().sendMarginMs;
+  }
+
+  private circumstances(
+    entry: InboxEntry,
+    opened: OpenedEvent,
+  ): Pick<DecisionInput, "event" | "roomEncrypted" | "policy"> {
+    return {
       event: {
         type: opened.type,
         sender: entry.event.sender,
         content: opened.content,
         originServerTs: entry.event.origin_server_ts,
         encrypted: opened.encryptedAs !== null,
+        trusted: isTrusted(opened.trust),
       },
-      own: this.own,
-      receivedAt: entry.receivedAt,
-      now: this.clock.now(),
       roomEncrypted: this.rooms.view(entry.event.room_id)?.everEncrypted ?? false,
-      replay,
-      redacted: entry.redacted,
       policy: this.policy(),
-      hasHandler: this.handlerOf(opened) !== null,
-    });
+    };
   }
 
   handlerOf(opened: OpenedEvent): Handler | null {

@@ -114,9 +114,10 @@ export class Sender extends OutboxLoop<SenderPorts> {
       content,
       signal,
     );
-    if (encrypted.withheldFrom.length > 0) {
+    this.ports.vitals.unreadable(roomId, encrypted.unreadableFor);
+    if (encrypted.withheldCount > 0) {
       this.ports.log.warn(
-        { roomId, eventId: entry.causeEventId, devices: encrypted.withheldFrom.length },
+        { roomId, eventId: entry.causeEventId, devices: encrypted.withheldCount },
         "some devices could not be given the key of what was sent",
       );
     }

@@ -7,6 +7,7 @@ import type { Config } from "../config/config.ts";
 import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
 import type { Rules } from "../handlers/rules.ts";
 import type { Database } from "../journal/database.ts";
+import type { IdentityChanges } from "../journal/identityChanges.ts";
 import type { Inbox } from "../journal/inbox.ts";
 import type { Invites } from "../journal/invites.ts";
 import { MessageIndexes } from "../journal/messageIndexes.ts";
@@ -33,6 +34,7 @@ import { Pause } from "./outboxLoop.ts";
 import { ReceiptSender } from "./receiptSender.ts";
 import { Recorder } from "./recorder.ts";
 import { Sender } from "./sender.ts";
+import { TrustedOpening } from "./trustedOpening.ts";
 import { Worker } from "./worker.ts";
 
 /** What the stages stand on. */
@@ -45,6 +47,7 @@ export interface Foundation {
   readonly invites: Invites;
   readonly outbox: Outbox;
   readonly inbox: Inbox;
+  readonly identityChanges: IdentityChanges;
   /** Those that the process was started with. */
   readonly limits: Config["limits"];
 }
@@ -84,7 +87,11 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
     ...base,
     wanted: () => (rules().config.capabilities.advertise ? rules().registry.capabilities() : null),
   });
-  const recorder = new Recorder(new RecordStore(database, clock), () => rules().config.record.types);
+  const recorder = new Recorder(
+    new RecordStore(database, clock),
+    () => rules().config.record.types,
+    (userId) => foundation.identityChanges.lastAt(userId),
+  );
   const judge = new Judge({
     ...base,
     policy: () => ({
@@ -94,7 +101,13 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
     registry: () => rules().registry,
     receiptRooms: () => (support === "none" ? "none" : rules().config.receipts.rooms),
   });
-  const judging = { ...base, recorder, judge };
+  const opening = new TrustedOpening({
+    ...base,
+    recorder,
+    decryptFrom: () => rules().config.encryption.decryptFrom,
+    warnUntrusted: () => rules().config.responses.warnUntrusted,
+  });
+  const judging = { ...base, recorder, judge, opening };
   // What is not sent is sent after the next start; only answers are waited for.
   const lane = {
     ...base,
@@ -105,6 +118,11 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
   const answers = { ...lane, drainMs: Math.min(limits.shutdownGraceMs, LONGEST_DRAIN_MS) };
   const messages = new Pause();
   const { freeDiskBytes, settledRowsMs } = limits;
+  const decryptor = new Decryptor({
+    ...judging,
+    indexes: new MessageIndexes(database),
+    parking: { waitMs: () => rules().config.encryption.waitForKeysMs, max: limits.parked },
+  });
   const services: [string, Service][] = [
     ["housekeeping", new Housekeeping({ ...base, freeDiskBytes, settledRowsMs })],
     [
@@ -119,14 +137,7 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
       "worker",
       new Worker({ ...judging, limits: { ...limits, unaskedMs: () => rules().config.responses.defaultLifetimeMs } }),
     ],
-    [
-      "decryptor",
-      new Decryptor({
-        ...judging,
-        indexes: new MessageIndexes(database),
-        parking: { waitMs: () => rules().config.encryption.waitForKeysMs, max: limits.parked },
-      }),
-    ],
+    ["decryptor", decryptor],
     ["advertisement", advertisement],
     ["declines", new Declines({ ...base, policy: () => rules().config.invites })],
     ["invitations", new Invitations({ ...base, policy: () => rules().config.invites })],
@@ -144,6 +155,7 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
     reconsider: () => {
       noteReceipts();
       advertisement.reconsider();
+      decryptor.reconsider();
       invites.reconsider();
       rooms.announce();
     },

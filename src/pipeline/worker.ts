@@ -3,7 +3,6 @@
  * one transaction; an event is settled once, by its verdict or by its time-out; a deadline is kept even if all slots are busy.
  */
 import { timerDelay, type Clock } from "../clock.ts";
-import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
 import { Cancelled, LeaseLost } from "../errors.ts";
 import { runHandler } from "../handlers/handler.ts";
 import type { Verdict } from "../handlers/step.ts";
@@ -16,15 +15,16 @@ import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
 import { timedOutText, type PendingRequest } from "../protocol/decision.ts";
 import type { Judge } from "./judge.ts";
-import { openEvent, type OpenedEvent } from "../crypto/openEvent.ts";
+import type { OpenedEvent } from "../crypto/openEvent.ts";
 import type { Recorder } from "./recorder.ts";
+import type { Opening, TrustedOpening } from "./trustedOpening.ts";
 
 export interface WorkerPorts {
   readonly inbox: Inbox;
-  readonly engine: CryptoEngine;
   readonly rooms: RoomStates;
   readonly recorder: Recorder;
   readonly judge: Judge;
+  readonly opening: TrustedOpening;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -98,10 +98,14 @@ export class Worker extends WorkLoop {
 
   private async handle(entry: InboxEntry): Promise<void> {
     try {
-      const opened = await openEvent(entry.event, this.ports.engine);
+      const first = await this.ports.opening.open(entry);
+      const leftMs = (entry.deadline ?? Infinity) - this.ports.clock.now();
+      const opening = await this.ports.opening.settled(entry, first, leftMs, this.giveUp.signal);
+      const { opened } = opening;
       // It was readable when it became ready; a key that is gone since can't be waited for here.
       if (opened.kind === "undecryptable")
         return await this.settle(entry, { decision: "given_up", reason: opened.reason }, []);
+      if (!this.ports.opening.accepts(opened)) return await this.ports.opening.park(entry, opening);
       const decision = this.ports.judge.judge(entry, opened, false);
       if (decision.kind === "ignore")
         return await this.settle(entry, { decision: "no_answer", reason: decision.reason }, []);
@@ -109,7 +113,7 @@ export class Worker extends WorkLoop {
         const draft = this.ports.judge.draft(entry, opened, decision);
         return await this.settle(entry, { decision: "answered", reason: decision.code }, [draft]);
       }
-      await this.runFor(entry, opened, decision.request);
+      await this.runFor(entry, { ...opening, opened }, decision.request);
     } catch (error) {
       if (error instanceof LeaseLost) return;
       if (error instanceof Cancelled && this.giveUp.signal.aborted) return await this.ports.inbox.release(entry);
@@ -117,15 +121,27 @@ export class Worker extends WorkLoop {
     }
   }
 
-  private async runFor(entry: InboxEntry, opened: OpenedEvent, request: PendingRequest | null): Promise<void> {
+  private async runFor(
+    entry: InboxEntry,
+    opening: Opening & { readonly opened: OpenedEvent },
+    request: PendingRequest | null,
+  ): Promise<void> {
+    const { opened } = opening;
     const verdict = await this.verdictOf(entry, opened, request);
+    // A handler takes its time: what counts is what is known of the sender now.
+    const now = await this.ports.opening.again(entry, opening);
+    const changed = now !== opening && now.opened.kind === "clear" ? now.opened : null;
+    if (changed !== null && !this.ports.opening.accepts(changed)) return this.ports.opening.park(entry, now);
     if (request === null) {
       const reason = verdict.status === "success" ? "success" : verdict.code;
       return this.settle(entry, { decision: "handled", reason }, []);
     }
     const draft = this.ports.judge.draft(entry, opened, {
       ...verdict,
-      messages: [...request.warnings, ...(verdict.messages ?? [])],
+      messages: [
+        ...(changed === null ? request.warnings : this.ports.judge.warnings(entry, changed)),
+        ...(verdict.messages ?? []),
+      ],
       dialect: request.dialect,
       expiresAt: request.expiresAt,
     });

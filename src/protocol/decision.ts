@@ -35,6 +35,8 @@ export interface AnswerPolicy {
   /** What to say about types without a handler: an error; an error only where `to_device` is ours; or nothing. */
   readonly unknownTypes: "error" | "addressed" | "ignore";
   readonly plainInEncryptedRoom: "accept" | "warn" | "refuse";
+  /** Whether an answer says that its request came from a device that is not trusted. */
+  readonly warnUntrusted: boolean;
 }
 
 export interface DecisionInput {
@@ -46,6 +48,8 @@ export interface DecisionInput {
     readonly originServerTs: EpochMs;
     /** Whether it came encrypted. */
     readonly encrypted: boolean;
+    /** Whether the device that encrypted it is trusted; false too for what came unencrypted. */
+    readonly trusted: boolean;
   };
   /** The bot. */
   readonly own: { readonly userId: UserId; readonly deviceId: DeviceId };
@@ -132,7 +136,7 @@ export function decide(input: DecisionInput): Decision {
   if (now > lastMomentToStart(end, policy.sendMarginMs)) return ignore("no_time_left");
 
   const plain = !event.encrypted && input.roomEncrypted;
-  const warnings = plain && policy.plainInEncryptedRoom === "warn" ? [plainWarning] : [];
+  const warnings = warningsFor(input);
   const error = (code: ReasonCode, ...texts: readonly string[]): AnswerDecision => ({
     kind: "answer",
     dialect,
@@ -160,6 +164,16 @@ export function decide(input: DecisionInput): Decision {
     kind: "handle",
     request: { dialect, expiresAt: end, handlerDeadline, fromDevice: reading.request.fromDevice, warnings },
   };
+}
+
+/** What is said before all else about the way in which a request came; of the moment, as `decide` is. */
+export function warningsFor({
+  event,
+  policy,
+  roomEncrypted,
+}: Pick<DecisionInput, "event" | "policy" | "roomEncrypted">): readonly Message[] {
+  if (!event.encrypted) return roomEncrypted && policy.plainInEncryptedRoom === "warn" ? [plainWarning] : [];
+  return !event.trusted && policy.warnUntrusted ? [untrustedWarning] : [];
 }
 
 /**
@@ -198,5 +212,9 @@ const longestTypeBytes = 255;
 const plainWarning: Message = {
   type: "warning",
   text: "The request was not encrypted, although this room is encrypted",
+};
+const untrustedWarning: Message = {
+  type: "warning",
+  text: "The request came from a device that is not known to be its sender's: it is not cross-signed",
 };
 const plainRefusal = "The request was not encrypted, although this room is encrypted: send it encrypted";

@@ -53,7 +53,7 @@ export interface Waiting {
 
 export interface AskPorts {
   readonly database: Database;
-  readonly config: Pick<Config, "file" | "account" | "homeserver" | "network">;
+  readonly config: Pick<Config, "file" | "account" | "homeserver" | "network" | "encryption">;
   readonly clock: Clock;
   readonly log: Logger;
   /** Stops waiting: what is there by then counts. */
@@ -222,7 +222,7 @@ class Exchange {
     const target = { roomId, settings, historyVisibility, recipients: this.rooms.recipients(room) };
     const encrypted = await engine.encrypt(target, type, content, this.ports.stop);
     const event = { roomId, type: "m.room.encrypted", content: encrypted.content };
-    return { event, encrypted: true, withheldFrom: encrypted.withheldFrom.length };
+    return { event, encrypted: true, withheldFrom: encrypted.withheldCount };
   }
 
   /** Until every expected answer is there, the lifetime is over, or we are told to stop. */

@@ -6,7 +6,7 @@
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import type { ParkedSessions } from "../crypto/backupFetch.ts";
-import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
+import type { CryptoEngine, SendTo } from "../crypto/cryptoEngine.ts";
 import { createCryptoEngine } from "../crypto/engine.ts";
 import { KeyStore } from "../crypto/keyStore.ts";
 import { cryptoLibraryVersion } from "../crypto/libraryVersion.ts";
@@ -19,7 +19,7 @@ import { closeAll } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import { DocketClient } from "../matrix/client.ts";
 import type { Metrics } from "../metrics.ts";
-import type { RoomId } from "../protocol/ids.ts";
+import type { RoomId, UserId } from "../protocol/ids.ts";
 import type { Vitals } from "../vitals.ts";
 import { accessTokenOf } from "./accessToken.ts";
 import { connect, type Connection } from "./connect.ts";
@@ -45,6 +45,11 @@ export interface SessionPorts {
   readonly parkedSessions?: ParkedSessions;
   /** Wakes what is parked in a room; durable when it resolves. Without it no shared history is taken. */
   readonly wakeRoom?: (roomId: RoomId) => Promise<void>;
+  /** Told of users whose devices or identity are news, and of an identity that is another one than before. */
+  readonly onSendersChanged?: (users: readonly UserId[]) => void;
+  readonly onIdentityChanged?: (userId: UserId, wasVerified: boolean) => void;
+  /** Whom room keys are given to, asked for each encryption; what the configuration says where it is left out. */
+  readonly sendTo?: () => SendTo;
 }
 
 export interface Session extends Connection {
@@ -64,7 +69,7 @@ export interface Session extends Connection {
  */
 export async function openSession(
   database: Database,
-  config: Pick<Config, "file" | "account" | "homeserver" | "network">,
+  config: Pick<Config, "file" | "account" | "homeserver" | "network" | "encryption">,
   ports: SessionPorts,
 ): Promise<Session> {
   const { clock, log, metrics, vitals, signal, onFatal } = ports;
@@ -100,6 +105,9 @@ export async function openSession(
       clock,
       log,
       onFatal,
+      sendTo: ports.sendTo ?? (() => config.encryption.sendTo),
+      ...(ports.onSendersChanged === undefined ? {} : { onSendersChanged: ports.onSendersChanged }),
+      ...(ports.onIdentityChanged === undefined ? {} : { onIdentityChanged: ports.onIdentityChanged }),
       ...(metrics === undefined ? {} : { metrics }),
       ...(vitals === undefined ? {} : { vitals }),
       ...(ports.onNewSessions === undefined ? {} : { onNewSessions: ports.onNewSessions }),

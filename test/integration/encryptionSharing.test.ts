@@ -132,7 +132,7 @@ test("a member whose server never answers key queries holds up nobody, is named,
 
   waits.giveUpOnTheRest();
   const first = await bot.engine.encrypt(target, "x.a", { n: 1 }, soon());
-  const withheld = [{ userId: dead.userId, deviceId: null }];
+  const withheld = [{ userId: dead.userId, deviceId: null, reason: "unanswered" }];
   assert.deepEqual(first.withheldFrom, withheld);
   assert.ok(
     queriesForDead().every((request) => request.outcome === "open"),
@@ -172,7 +172,7 @@ test("a late answer to a key query is used as soon as it is there", async (t) =>
   const room = encryptedRoom(server, users);
   giveUpOnTheRest();
   const first = await bot.engine.encrypt(targetOf(room, users), "x.a", { n: 1 }, soon());
-  assert.deepEqual(first.withheldFrom, [{ userId: slow.userId, deviceId: null }]);
+  assert.deepEqual(first.withheldFrom, [{ userId: slow.userId, deviceId: null, reason: "unanswered" }]);
   server.setKeyQueries(slow.userId, "answers");
   // The library asks once more after a late answer.
   const queriesForSlow = () =>
@@ -210,7 +210,11 @@ test("a device without one-time keys is named, and gets the next key once it has
     action: { kind: "answer", status: 200, body: { one_time_keys: {}, failures: {} } },
   });
   const { withheldFrom } = await bot.engine.encrypt(targetOf(room, users), "x.a", { n: 1 }, soon());
-  const devices = [alice, carol].map((peer) => ({ userId: peer.userId, deviceId: peer.engine.identity.deviceId }));
+  const devices = [alice, carol].map(({ userId, engine }) => ({
+    userId,
+    deviceId: engine.identity.deviceId,
+    reason: "no_session",
+  }));
   const byUser = (a: { userId: string }, b: { userId: string }): number => a.userId.localeCompare(b.userId);
   assert.deepEqual([...withheldFrom].sort(byUser), devices);
   // Told once for each session; still true for the next message of it.
@@ -335,7 +339,7 @@ test("a recipient that is no user ID is named and keeps nobody from getting the 
   const room = encryptedRoom(server, users);
   const target = targetOf(room, [...users, "nobody"]);
   const { content, withheldFrom } = await bot.engine.encrypt(target, "x.a", {}, soon());
-  assert.deepEqual(withheldFrom, [{ userId: "nobody" as UserId, deviceId: null }]);
+  assert.deepEqual(withheldFrom, [{ userId: "nobody" as UserId, deviceId: null, reason: "unanswered" }]);
   await alice.sync();
   assert.equal((await alice.engine.decrypt(asEvent(room, bot.userId, content, "$e"))).kind, "decrypted");
 });

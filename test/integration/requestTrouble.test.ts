@@ -163,7 +163,8 @@ test("a device that came while nobody looked can read the next request, also whe
   const first = who.ask([roomId, "--type", REPORT]);
   await answer(here, first);
   await first.ended;
-  const second = await Sender.withToken({ baseUrl: server.url, ...server.signIn(alice.userId, "ALICESPHONE") });
+  const phone = server.signIn(alice.userId, "ALICESPHONE");
+  const second = await Sender.withToken({ baseUrl: server.url, ...phone }, { identity: alice });
   t.after(() => second.stop());
   await second.start();
   // As a homeserver answers about another room: the devices of this one are not in it.

@@ -1,6 +1,6 @@
 /** A homeserver, a bot in its own process, and people who talk to it: what most integration tests start from. */
 import type { TestContext } from "node:test";
-import { Sender, type NewRoom } from "../../demo/sender/sender.ts";
+import { Sender, type NewRoom, type SenderOptions } from "../../demo/sender/sender.ts";
 import { startDevServer, type DevServer, type DevServerOptions, type SignedIn } from "../../devserver/server.ts";
 import { BotProcess, type BotOptions } from "./botProcess.ts";
 import { temporaryDirectory } from "./temporaryDirectory.ts";
@@ -16,7 +16,7 @@ export interface Conversation {
   restart(options?: Partial<BotOptions>): Promise<BotProcess>;
   /** A room that Alice made and that the bot has joined by her invitation. */
   room(options?: NewRoom): Promise<string>;
-  sender(localpart: string): Promise<Sender>;
+  sender(localpart: string, options?: SenderOptions): Promise<Sender>;
 }
 
 export async function startConversation(
@@ -39,8 +39,11 @@ export async function startConversation(
     t.after(() => bot.kill());
     return bot;
   };
-  const sender = async (localpart: string): Promise<Sender> => {
-    const made = await Sender.withToken({ baseUrl: server.url, ...server.createAccount(localpart, "not a secret") });
+  const sender = async (localpart: string, how: SenderOptions = {}): Promise<Sender> => {
+    const made = await Sender.withToken(
+      { baseUrl: server.url, ...server.createAccount(localpart, "not a secret") },
+      how,
+    );
     t.after(() => made.stop());
     await made.start();
     return made;

@@ -5,12 +5,11 @@
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { systemClock, type Clock } from "../../src/clock.ts";
-import type { CryptoEngine, EncryptionTarget } from "../../src/crypto/cryptoEngine.ts";
+import type { CryptoEngine, EncryptionTarget, Received, SendTo } from "../../src/crypto/cryptoEngine.ts";
 import { createCryptoEngine } from "../../src/crypto/engine.ts";
 import { KeyStore, type KeyStoreHooks } from "../../src/crypto/keyStore.ts";
 import type { SessionRef } from "../../src/crypto/sessionRef.ts";
 import { Database } from "../../src/journal/database.ts";
-import type { HeldWrites } from "../../src/journal/heldWrites.ts";
 import { silentLogger, type Logger } from "../../src/logging.ts";
 import { DocketClient } from "../../src/matrix/client.ts";
 import type { Homeserver } from "../../src/matrix/homeserver.ts";
@@ -32,6 +31,8 @@ export interface PeerOptions {
   readonly watchdogMs?: number;
   /** Stands between the engine and its homeserver. */
   readonly between?: (client: DocketClient) => Homeserver;
+  /** Every device where it is left out: a peer has no identity unless a test makes one. */
+  readonly sendTo?: SendTo;
 }
 
 export interface Synced {
@@ -39,7 +40,7 @@ export interface Synced {
   readonly events: readonly RawEvent[];
 }
 
-export type Commit = (received: { newSessions: readonly SessionRef[]; held: HeldWrites }) => void | Promise<void>;
+export type Commit = (received: Received) => void | Promise<void>;
 
 export class CryptoPeer {
   readonly engine: CryptoEngine;
@@ -97,6 +98,7 @@ export class CryptoPeer {
       clock,
       log,
       onFatal,
+      sendTo: () => options.sendTo ?? "all",
       ...(options.memberQueryTimeoutMs === undefined ? {} : { memberQueryTimeoutMs: options.memberQueryTimeoutMs }),
       ...(options.watchdogMs === undefined ? {} : { watchdogMs: options.watchdogMs }),
     }).catch(async (error: unknown) => {

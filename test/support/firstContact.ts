@@ -53,7 +53,7 @@ export async function receiveIntoJournal(peer: CryptoPeer, point: () => void = (
   if (!read.ok) throw new Error(read.problem);
   const { nextBatch, crypto, rooms, invites, malformed } = read.contents;
   point();
-  await peer.engine.receive(crypto, async ({ newSessions, held }) => {
+  await peer.engine.receive(crypto, async ({ newSessions, withheldSessions, held }) => {
     point();
     const heldWrites = {
       apply: () => {
@@ -69,6 +69,7 @@ export async function receiveIntoJournal(peer: CryptoPeer, point: () => void = (
       receivedAt,
       heldWrites,
       newSessions,
+      withheldSessions,
       rooms,
       invites,
       malformed,

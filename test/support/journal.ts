@@ -79,6 +79,7 @@ export function batch(fields: Partial<SyncBatch> = {}): SyncBatch {
     receivedAt: 1_700_000_000_000,
     heldWrites: noHeldWrites,
     newSessions: [],
+    withheldSessions: [],
     rooms: [],
     invites: [],
     malformed: [],

@@ -1,152 +1,169 @@
 /**
- * The key endpoints of a homeserver, and its media repository, in memory and for several accounts: as little as two devices need to
- * find each other. What a test wants to go wrong it does itself, to the public parts.
+ * The key endpoints of a homeserver in memory, without the network and without rooms: device keys, cross-signing keys, signatures,
+ * one-time keys and to-device messages of several people. It believes everything, and answers what a test wants it to.
  */
-import { ServerRefused } from "../../src/errors.ts";
-import type { Homeserver, MediaLimits } from "../../src/matrix/homeserver.ts";
-import { ReplyTooLong } from "../../src/matrix/refusals.ts";
+import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import type { Homeserver } from "../../src/matrix/homeserver.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../../src/protocol/json.ts";
+import { keyServer } from "./loneEngine.ts";
 
-type Keys = Record<string, JsonObject>;
+type Mutable = Record<string, JsonValue>;
+
+/** A device as a request comes from it. */
+export interface DirectoryDevice {
+  readonly userId: string;
+  readonly deviceId: string;
+}
 
 export class KeyDirectory {
-  /** By user, then by device. */
-  readonly devices: Record<string, Keys> = {};
-  readonly masterKeys: Keys = {};
-  readonly selfSigningKeys: Keys = {};
-  readonly userSigningKeys: Keys = {};
-  /** By `mxc` URI. */
-  readonly media = new Map<string, Uint8Array>();
-  /** Of each request, in order: `@user METHOD /endpoint`. */
+  /** By user, then by device: what `/keys/query` tells. A test may put lies there. */
+  readonly devices: Record<string, Record<string, Mutable>> = {};
+  /** By kind (`master_keys` and so on), then by user. */
+  readonly signing: Record<"master_keys" | "self_signing_keys" | "user_signing_keys", Record<string, Mutable>> = {
+    master_keys: {},
+    self_signing_keys: {},
+    user_signing_keys: {},
+  };
+  /** Requests so far, as `keys/query` and the like. */
   readonly asked: string[] = [];
-  /** Called before a request is answered; what it throws is the answer. */
-  before: (endpoint: string, userId: string) => void | Promise<void> = () => undefined;
+  /** Set by a test that wants a query to wait. */
+  beforeQuery: () => Promise<void> = () => Promise.resolve();
   private readonly oneTimeKeys = new Map<string, [string, JsonValue][]>();
-  private readonly messages = new Map<string, JsonObject[]>();
+  private readonly queues = new Map<string, JsonObject[]>();
+  private readonly changed = new Map<string, Set<string>>();
 
-  /** The server as one device sees it. Only keys, to-device messages and media are there. */
-  as(userId: string, deviceId: string): Homeserver {
-    const request: Homeserver["request"] = async (method, endpoint, { body }) => {
-      this.asked.push(`${userId} ${method} ${endpoint}`);
-      await this.before(endpoint, userId);
-      return this.answer(userId, deviceId, endpoint, isJsonObject(body) ? body : {});
-    };
-    const download = async (uri: string, { maxBytes }: MediaLimits): Promise<Uint8Array> => {
-      this.asked.push(`${userId} GET ${uri}`);
-      if (!/^mxc:\/\/[^/]+\/[^/]+$/.test(uri)) throw new TypeError("no mxc URI");
-      await this.before(uri, userId);
-      const bytes = this.media.get(uri);
-      if (bytes === undefined)
-        throw new ServerRefused("GET media: refused with status 404 M_NOT_FOUND", {
-          status: 404,
-          errcode: "M_NOT_FOUND",
-        });
-      if (bytes.length > maxBytes) throw new ReplyTooLong({ label: "GET media", origin: "memory" }, maxBytes);
-      return bytes;
-    };
-    return new Proxy({} as Homeserver, {
-      get: (_, name) => {
-        if (name === "request") return request;
-        if (name === "download") return download;
-        throw new Error(`nobody must use ${String(name)} here`);
-      },
-    });
+  /** The endpoints as this device sees them. */
+  homeserver(device: DirectoryDevice): Homeserver {
+    return keyServer((method, endpoint, body) => this.answer(device, method, endpoint, body));
   }
 
-  /** To-device events that wait for a device, as a sync would bring them; they are gone then. */
-  take(userId: string, deviceId: string): JsonObject[] {
-    return (this.messages.get(`${userId} ${deviceId}`) ?? []).splice(0);
+  /** What a sync brings this device; it is gone then. */
+  sync({ userId, deviceId }: DirectoryDevice): { toDevice: readonly JsonObject[]; changedUsers: readonly string[] } {
+    const key = `${userId}/${deviceId}`;
+    const toDevice = this.queues.get(key) ?? [];
+    const changedUsers = [...(this.changed.get(key) ?? [])];
+    this.queues.delete(key);
+    this.changed.delete(key);
+    return { toDevice, changedUsers };
   }
 
-  private answer(userId: string, deviceId: string, endpoint: string, body: JsonObject): JsonObject {
+  /** Everybody hears with the next sync that this user's devices are other ones. */
+  noteChanged(userId: string): void {
+    for (const [user, devices] of Object.entries(this.devices))
+      for (const deviceId of Object.keys(devices)) {
+        const key = `${user}/${deviceId}`;
+        this.changed.set(key, (this.changed.get(key) ?? new Set()).add(userId));
+      }
+  }
+
+  /** Devices with keys of their own that nobody signed for their owner, named `D0`, `D1` and so on. */
+  addUnsignedDevices(userId: string, count: number): void {
+    const known = (this.devices[userId] ??= {});
+    for (let n = 0; n < count; n += 1) {
+      const device = `D${n}`;
+      const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+      const ed25519 = base64(Buffer.from(publicKey.export({ format: "jwk" }).x ?? "", "base64url"));
+      // In the order of canonical JSON.
+      const signed = {
+        algorithms: ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
+        device_id: device,
+        keys: { [`curve25519:${device}`]: base64(randomBytes(32)), [`ed25519:${device}`]: ed25519 },
+        user_id: userId,
+      };
+      const signature = base64(sign(null, Buffer.from(JSON.stringify(signed)), privateKey));
+      known[device] = { ...signed, signatures: { [userId]: { [`ed25519:${device}`]: signature } } };
+    }
+    this.noteChanged(userId);
+  }
+
+  async answer(from: DirectoryDevice, method: string, endpoint: string, body: JsonObject): Promise<JsonObject> {
     const path = endpoint.replace("/_matrix/client/v3/", "");
-    if (path === "keys/upload") return this.upload(userId, deviceId, body);
-    if (path === "keys/query") return this.query(userId, Object.keys(object(body["device_keys"])));
-    if (path === "keys/claim") return this.claim(object(body["one_time_keys"]));
-    if (path === "keys/signatures/upload") return this.sign(body);
-    if (path === "keys/device_signing/upload") return this.publish(userId, body);
-    if (path.startsWith("sendToDevice/")) return this.send(userId, decodeURIComponent(path.split("/")[1] ?? ""), body);
-    throw new ServerRefused(`${endpoint}: unknown`, { status: 404, errcode: "M_UNRECOGNIZED" });
+    this.asked.push(path);
+    if (path === "keys/upload") return this.upload(from, body);
+    if (path === "keys/query") {
+      await this.beforeQuery();
+      return this.query(from, body);
+    }
+    if (path === "keys/claim") return this.claim(body);
+    if (path === "keys/device_signing/upload") return this.uploadSigningKeys(from, body);
+    if (path === "keys/signatures/upload") return this.addSignatures(body);
+    if (path.startsWith("sendToDevice/"))
+      return this.sendToDevice(from, decodeURIComponent(path.split("/")[1] ?? ""), body);
+    throw new Error(`the key directory does not know ${method} ${endpoint}`);
   }
 
-  private upload(userId: string, deviceId: string, body: JsonObject): JsonObject {
-    if (isJsonObject(body["device_keys"])) (this.devices[userId] ??= {})[deviceId] = body["device_keys"];
-    const keys = this.oneTimeKeys.get(`${userId} ${deviceId}`) ?? [];
-    keys.push(...Object.entries(object(body["one_time_keys"])));
-    this.oneTimeKeys.set(`${userId} ${deviceId}`, keys);
+  private upload({ userId, deviceId }: DirectoryDevice, body: JsonObject): JsonObject {
+    if (isJsonObject(body["device_keys"])) {
+      (this.devices[userId] ??= {})[deviceId] = structuredClone(body["device_keys"]) as Mutable;
+      this.noteChanged(userId);
+    }
+    const keys = this.oneTimeKeys.get(`${userId}/${deviceId}`) ?? [];
+    if (isJsonObject(body["one_time_keys"])) keys.push(...Object.entries(body["one_time_keys"]));
+    this.oneTimeKeys.set(`${userId}/${deviceId}`, keys);
     return { one_time_key_counts: { signed_curve25519: keys.length } };
   }
 
-  private query(userId: string, users: readonly string[]): JsonObject {
-    const of = (keys: Record<string, JsonValue>): JsonObject =>
-      Object.fromEntries(users.flatMap((user) => (keys[user] === undefined ? [] : [[user, keys[user]]])));
-    const own = this.userSigningKeys[userId];
+  private query(from: DirectoryDevice, body: JsonObject): JsonObject {
+    const users = Object.keys(isJsonObject(body["device_keys"]) ? body["device_keys"] : {});
+    const of = (all: Record<string, JsonValue>): JsonObject =>
+      Object.fromEntries(users.flatMap((user) => (all[user] === undefined ? [] : [[user, all[user]]])));
+    const own = this.signing.user_signing_keys[from.userId];
     return {
-      device_keys: { ...Object.fromEntries(users.map((user) => [user, {}])), ...of(this.devices) },
-      master_keys: of(this.masterKeys),
-      self_signing_keys: of(this.selfSigningKeys),
-      user_signing_keys: users.includes(userId) && own !== undefined ? { [userId]: own } : {},
+      device_keys: Object.fromEntries(users.map((user) => [user, this.devices[user] ?? {}])),
+      master_keys: of(this.signing.master_keys),
+      self_signing_keys: of(this.signing.self_signing_keys),
+      user_signing_keys: users.includes(from.userId) && own !== undefined ? { [from.userId]: own } : {},
       failures: {},
     };
   }
 
-  private claim(wanted: JsonObject): JsonObject {
-    const claimed = Object.entries(wanted).map(([user, devices]) => [
-      user,
-      Object.fromEntries(
-        Object.keys(object(devices)).flatMap((device) => {
-          const key = this.oneTimeKeys.get(`${user} ${device}`)?.shift();
-          return key === undefined ? [] : [[device, { [key[0]]: key[1] }]];
-        }),
-      ),
-    ]);
-    return { one_time_keys: Object.fromEntries(claimed) as JsonObject, failures: {} };
-  }
-
-  private sign(body: JsonObject): JsonObject {
-    for (const [user, signed] of Object.entries(body)) {
-      for (const [key, value] of Object.entries(object(signed))) {
-        const device = this.devices[user]?.[key];
-        const target = device ?? this.masterKeys[user];
-        if (target === undefined) continue;
-        const merged = {
-          ...target,
-          signatures: merge(object(target["signatures"]), object(object(value)["signatures"])),
-        };
-        if (device === undefined) this.masterKeys[user] = merged;
-        else (this.devices[user] ??= {})[key] = merged;
+  private claim(body: JsonObject): JsonObject {
+    const claimed: Record<string, Mutable> = {};
+    for (const [user, devices] of Object.entries(body["one_time_keys"] as JsonObject))
+      for (const device of Object.keys(devices as JsonObject)) {
+        const key = this.oneTimeKeys.get(`${user}/${device}`)?.shift();
+        if (key !== undefined) (claimed[user] ??= {})[device] = { [key[0]]: key[1] };
       }
-    }
-    return { failures: {} };
+    return { one_time_keys: claimed, failures: {} };
   }
 
-  private publish(userId: string, body: JsonObject): JsonObject {
-    this.masterKeys[userId] = object(body["master_key"]);
-    this.selfSigningKeys[userId] = object(body["self_signing_key"]);
-    this.userSigningKeys[userId] = object(body["user_signing_key"]);
+  private uploadSigningKeys({ userId }: DirectoryDevice, body: JsonObject): JsonObject {
+    for (const kind of ["master", "self_signing", "user_signing"] as const) {
+      const key = body[`${kind}_key`];
+      if (isJsonObject(key)) this.signing[`${kind}_keys`][userId] = structuredClone(key) as Mutable;
+    }
+    this.noteChanged(userId);
     return {};
   }
 
-  private send(sender: string, type: string, body: JsonObject): JsonObject {
-    for (const [user, devices] of Object.entries(object(body["messages"]))) {
-      for (const [device, content] of Object.entries(object(devices))) {
-        const key = `${user} ${device}`;
-        this.messages.set(key, [...(this.messages.get(key) ?? []), { type, sender, content }]);
+  /** A server adds what it is given to what it has. */
+  private addSignatures(body: JsonObject): JsonObject {
+    for (const [userId, objects] of Object.entries(body))
+      for (const [id, object] of Object.entries(objects as JsonObject)) {
+        const known =
+          this.devices[userId]?.[id] ??
+          Object.values(this.signing)
+            .map((keys) => keys[userId])
+            .find((key) => key !== undefined && Object.hasOwn(key["keys"] as object, `ed25519:${id}`));
+        if (known === undefined || !isJsonObject(object)) continue;
+        const signatures = (known["signatures"] ??= {}) as Record<string, Mutable>;
+        for (const [signer, made] of Object.entries(object["signatures"] as JsonObject))
+          signatures[signer] = { ...signatures[signer], ...(made as Mutable) };
+        this.noteChanged(userId);
       }
-    }
+    return {};
+  }
+
+  private sendToDevice(from: DirectoryDevice, type: string, body: JsonObject): JsonObject {
+    for (const [userId, devices] of Object.entries(body["messages"] as JsonObject))
+      for (const [deviceId, content] of Object.entries(devices as JsonObject)) {
+        const key = `${userId}/${deviceId}`;
+        this.queues.set(key, [...(this.queues.get(key) ?? []), { type, sender: from.userId, content }]);
+      }
     return {};
   }
 }
 
-function object(value: JsonValue | undefined): JsonObject {
-  return isJsonObject(value) ? value : {};
-}
-
-function merge(old: JsonObject, added: JsonObject): JsonObject {
-  return Object.fromEntries(
-    [...new Set([...Object.keys(old), ...Object.keys(added)])].map((user) => [
-      user,
-      { ...object(old[user]), ...object(added[user]) },
-    ]),
-  );
+function base64(bytes: Buffer): string {
+  return bytes.toString("base64").replace(/=+$/, "");
 }

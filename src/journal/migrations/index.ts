@@ -4,6 +4,7 @@ import { keyStoreTables } from "./keyStoreTables.ts";
 import { journalTables } from "./journalTables.ts";
 import { receiptsAndRooms } from "./receiptsAndRooms.ts";
 import { signedInDevices } from "./signedInDevices.ts";
+import { trust } from "./trust.ts";
 
 export const migrations: readonly string[] = [
   journalTables,
@@ -11,4 +12,5 @@ export const migrations: readonly string[] = [
   receiptsAndRooms,
   signedInDevices,
   identityDrafts,
+  trust,
 ];

@@ -7,12 +7,14 @@ import { installationChecks } from "./installationChecks.ts";
 import { messageChecks } from "./messageChecks.ts";
 import { roomChecks } from "./roomChecks.ts";
 import { serverChecks } from "./serverChecks.ts";
+import { trustChecks } from "./trustChecks.ts";
 
 export const doctorChecks: readonly Check[] = [
   ...installationChecks,
   ...serverChecks,
   ...deviceChecks,
   ...messageChecks,
+  ...trustChecks,
   ...roomChecks,
 ];
 

@@ -167,7 +167,7 @@ test("while a dead server's query is open nobody is asked, and when it has ended
   };
   const { engine, queries, encrypt, advance, passes } = await world(t, { query });
   const { withheldFrom } = (await encrypt([alice, dead])) as { withheldFrom: unknown };
-  assert.deepEqual(withheldFrom, [{ userId: dead as UserId, deviceId: null }]);
+  assert.deepEqual(withheldFrom, [{ userId: dead as UserId, deviceId: null, reason: "unanswered" }]);
   const asked = (): number => queries.filter((users) => users.includes(dead)).length;
   assert.equal(asked(), 1);
   // The pause is 15 seconds, the query is open for 30.

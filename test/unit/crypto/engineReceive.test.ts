@@ -1,7 +1,7 @@
 /** What the engine makes of a sync's encryption part, and which keys it uploads for it. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { HistoryVisibility } from "@matrix-org/matrix-sdk-crypto-wasm";
+import { CollectStrategy, HistoryVisibility } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { CryptoChanges, CryptoEngine } from "../../../src/crypto/cryptoEngine.ts";
 import { encryptionSettings, readRotation, readVisibility } from "../../../src/crypto/roomSettings.ts";
 import type { JsonObject } from "../../../src/protocol/json.ts";
@@ -121,7 +121,7 @@ test("rotation is read in milliseconds and handed over in microseconds, with the
     messages: 100,
   });
   const rotation = readRotation({ rotation_period_ms: 3_600_000, rotation_period_msgs: 7 });
-  const settings = encryptionSettings(rotation, "joined");
+  const settings = encryptionSettings(rotation, "joined", CollectStrategy.allDevices());
   assert.equal(settings.rotationPeriod, 3_600_000_000n);
   assert.equal(settings.rotationPeriodMessages, 7n);
   assert.equal(settings.historyVisibility, HistoryVisibility.Joined);

@@ -12,7 +12,7 @@ import type { RoomId, UserId } from "../../../src/protocol/ids.ts";
 import type { JsonObject } from "../../../src/protocol/json.ts";
 import { asEvent } from "../../support/cryptoPeer.ts";
 import { forgedBundle, HistorySharer, openBundle, type Bundle } from "../../support/historySharer.ts";
-import { KeyDirectory } from "../../support/keyDirectory.ts";
+import { KeyAndMediaServer } from "../../support/keyAndMediaServer.ts";
 import { loneEngine, noChanges } from "../../support/loneEngine.ts";
 import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
 
@@ -47,7 +47,7 @@ interface BotWorld {
   readonly wakeRoom?: ((roomId: RoomId) => Promise<void>) | null;
 }
 
-async function startBot(t: TestContext, directory: KeyDirectory, world: BotWorld): Promise<Bot> {
+async function startBot(t: TestContext, directory: KeyAndMediaServer, world: BotWorld): Promise<Bot> {
   const lines: string[] = [];
   const woken: RoomId[] = [];
   const listeners: (() => void)[] = [];
@@ -96,7 +96,7 @@ interface Shared {
 }
 
 interface Scene {
-  readonly directory: KeyDirectory;
+  readonly directory: KeyAndMediaServer;
   readonly alice: HistorySharer;
   readonly bundle: Bundle;
   bot: Bot;
@@ -114,7 +114,7 @@ interface Scene {
 }
 
 async function scene(t: TestContext, world: BotWorld = {}): Promise<Scene> {
-  const directory = new KeyDirectory();
+  const directory = new KeyAndMediaServer();
   const bot = await startBot(t, directory, world);
   await (await person(t, directory, BOT, "OWNER")).sign("BOT");
   const alice = await person(t, directory, ALICE, "ALICE");
@@ -166,7 +166,7 @@ async function scene(t: TestContext, world: BotWorld = {}): Promise<Scene> {
 
 async function person(
   t: TestContext,
-  directory: KeyDirectory,
+  directory: KeyAndMediaServer,
   userId: UserId,
   deviceId: string,
 ): Promise<HistorySharer> {

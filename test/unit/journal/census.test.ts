@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { takeCensus } from "../../../src/journal/census.ts";
+import { IdentityChanges } from "../../../src/journal/identityChanges.ts";
 import type { Draft } from "../../../src/journal/outboxEntry.ts";
 import type { EventId, RoomId, TxnId } from "../../../src/protocol/ids.ts";
-import { BOT, batch, event, openJournal, ROOM, stateEvent, update } from "../../support/journal.ts";
+import { ALICE, BOT, batch, event, openJournal, ROOM, stateEvent, update } from "../../support/journal.ts";
 
 const draft = (cause: string, lane: Draft["lane"]): Draft => ({
   causeEventId: cause as EventId,
@@ -29,6 +30,7 @@ test("an empty journal has nothing to tell", (t) => {
     answers: { oldestQueuedAt: null, doubtful: 0 },
     dropped: [],
     droppedDoubtful: 0,
+    trust: { withheld: [], untrusted: { count: 0, senders: 0 }, identityChanges: [] },
     joined: [],
   });
 });
@@ -81,6 +83,7 @@ test("what waits, is parked, given up, missing and dropped is counted, with its 
     answers: { oldestQueuedAt: start, doubtful: 1 },
     dropped: [{ about: "expired", count: 1 }],
     droppedDoubtful: 1,
+    trust: { withheld: [], untrusted: { count: 0, senders: 0 }, identityChanges: [] },
     joined: [{ roomId: ROOM, encrypted: true }],
   });
   const later = takeCensus(database, clock.time + 1);
@@ -89,4 +92,27 @@ test("what waits, is parked, given up, missing and dropped is counted, with its 
     [[], [], 1],
     "what is over is counted from a moment on",
   );
+});
+
+test("what is withheld, refused and changed is counted by whom it comes from", async (t) => {
+  const { database, clock, inbox } = openJournal(t);
+  const since = clock.now();
+  const [one, two, three, four] = [event(), event(), event({ sender: BOT }), event()];
+  await inbox.accept(batch({ rooms: [update({ timeline: [one, two, three, four] })] }));
+  const entries = await inbox.takeNew(10);
+  const withheld = { kind: "park", sessionId: "s", reason: "withheld", withheldCode: "m.unverified" } as const;
+  const untrusted = { kind: "park", sessionId: "t", reason: "untrusted" } as const;
+  const routes = [withheld, withheld, withheld, untrusted];
+  await inbox.route(
+    entries.map((entry, place) => ({ entry, route: routes[place] ?? untrusted })),
+    inbox.keyEpoch(),
+  );
+  const changes = new IdentityChanges(database, clock);
+  await changes.note(ALICE, false);
+  await changes.note(ALICE, true);
+  assert.deepEqual(takeCensus(database, since).trust, {
+    withheld: [{ about: "m.unverified", count: 3, senders: 2 }],
+    untrusted: { count: 1, senders: 1 },
+    identityChanges: [{ about: ALICE, changes: 2, lastAt: clock.now(), wasVerified: true }],
+  });
 });

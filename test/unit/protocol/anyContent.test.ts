@@ -53,6 +53,7 @@ const anyInput: fc.Arbitrary<DecisionInput> = fc.record({
     content: anyContent,
     originServerTs: anyTime,
     encrypted: fc.boolean(),
+    trusted: fc.boolean(),
   }),
   own: fc.constant({ userId: "@bot:x" as UserId, deviceId: "own" as DeviceId }),
   receivedAt: anyTime,
@@ -68,6 +69,7 @@ const anyInput: fc.Arbitrary<DecisionInput> = fc.record({
     sendMarginMs: fc.nat(2_000),
     unknownTypes: fc.constantFrom("error", "addressed", "ignore"),
     plainInEncryptedRoom: fc.constantFrom("accept", "warn", "refuse"),
+    warnUntrusted: fc.boolean(),
   }),
 });
 
@@ -182,7 +184,7 @@ describe("any JSON", () => {
         (dialect, block, hasHandler, encrypted) => {
           const content = { [dialects[dialect].requestBlock]: block as JsonObject };
           const decision = decide({
-            event: { type: "t", sender: "@a:x" as UserId, content, originServerTs: now, encrypted },
+            event: { type: "t", sender: "@a:x" as UserId, content, originServerTs: now, encrypted, trusted: true },
             own: { userId: "@bot:x" as UserId, deviceId: "own" as DeviceId },
             receivedAt: now,
             now,
@@ -197,6 +199,7 @@ describe("any JSON", () => {
               sendMarginMs: 500,
               unknownTypes: "error",
               plainInEncryptedRoom: "warn",
+              warnUntrusted: false,
             },
           });
           const said =

@@ -24,6 +24,7 @@ export const census: Census = {
   answers: { oldestQueuedAt: null, doubtful: 0 },
   dropped: [],
   droppedDoubtful: 0,
+  trust: { withheld: [], untrusted: { count: 0, senders: 0 }, identityChanges: [] },
   joined: [{ roomId: ROOM, encrypted: true }],
 };
 
