@@ -146,8 +146,11 @@ test("a device that its account has not signed is a warning, and a signature tha
     ["ok", "warning", "warning", "wrong"],
   );
   const keys = known({ ed25519: "ED", curve25519: "CURVE", signature: "no_keys" as const });
-  const facts = await wellFacts('account:\n  user: "@docket:example.org"\n  create_identity: false\n');
-  assert.equal(finding({ ...facts, server: { ...facts.server, keys } }, "cross_signing").state, "off", "by choice");
+  const facts = await wellFacts();
+  const config = { ...facts.config, account: { ...facts.config.account, createIdentity: false } };
+  const server = { ...facts.server, keys };
+  const byChoice: Facts = { ...facts, configuration: { kind: "good", config }, server };
+  assert.equal(finding(byChoice, "cross_signing").state, "off", "by choice");
 });
 
 test("a running bot's own words about its identity are the doctor's advice", async () => {
