@@ -13,6 +13,7 @@ import { pauseAfter } from "../matrix/retries.ts";
 import type { Vitals } from "../vitals.ts";
 import { isVersionGone } from "./backupVersion.ts";
 import type { CurrentBackup } from "./currentBackup.ts";
+import { GossipedBackupKey } from "./gossipedBackupKey.ts";
 import { readKeyRequest, sendKeyRequest } from "./keyRequest.ts";
 import type { Machine } from "./machine.ts";
 import { markAnswered } from "./serverAnswers.ts";
@@ -58,10 +59,12 @@ export class BackupUpload {
   private readonly nudges = new Nudge();
   private checkedAt: EpochMs = 0;
   private nextCheckAt: EpochMs = 0;
+  private readonly gossiped: GossipedBackupKey;
   private running: Promise<void> | null = null;
 
   constructor(options: BackupUploadOptions) {
     this.options = options;
+    this.gossiped = new GossipedBackupKey(options.machine);
   }
 
   /** There may be something to upload. Cheap. */
@@ -87,6 +90,7 @@ export class BackupUpload {
   private async loop(): Promise<void> {
     const { clock, signal, pace } = this.options;
     let failures = 0;
+    await this.gossiped.listen(() => this.nudge()).catch(() => undefined);
     while (!signal.aborted) {
       const error = await this.round().then(
         () => null,
@@ -115,6 +119,7 @@ export class BackupUpload {
       this.nextCheckAt = this.checkedAt + pace.checkEveryMs;
       await backup.check(signal);
     }
+    if (backup.state.kind !== "in_use") await this.gossiped.take(backup, signal);
     if (!backup.isUsable) return;
     const uploaded = await this.uploadAll();
     if (!uploaded && !isDue) return;

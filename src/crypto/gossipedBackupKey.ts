@@ -1,0 +1,53 @@
+/**
+ * Takes the backup's key from another device of the account, which sends it when this one was verified (client-server API, "Secrets",
+ * "Sharing"). The library takes secrets from the account's own verified devices only, and keeps them until they are deleted.
+ */
+import type { CurrentBackup } from "./currentBackup.ts";
+import type { Machine } from "./machine.ts";
+
+const SECRET = "m.megolm_backup.v1";
+
+export class GossipedBackupKey {
+  private readonly machine: Machine;
+  /** One may have come before this start. */
+  private isDue = true;
+
+  constructor(machine: Machine) {
+    this.machine = machine;
+  }
+
+  /** @param onSecret told when one has come: `take` it */
+  async listen(onSecret: () => void): Promise<void> {
+    await this.machine.use("registerReceiveSecretCallback", (olm) => {
+      olm.registerReceiveSecretCallback((name: string) => {
+        if (name === SECRET) {
+          this.isDue = true;
+          onSecret();
+        }
+        return Promise.resolve();
+      });
+      return Promise.resolve();
+    });
+  }
+
+  /**
+   * Offers what has come to the backup.
+   * @throws ServerRefused | ServerUnreachable | Cancelled | CryptoPanicked; what came is kept then
+   */
+  async take(backup: CurrentBackup, signal: AbortSignal): Promise<void> {
+    if (!this.isDue) return;
+    this.isDue = false;
+    try {
+      const secrets = await this.machine.use("getSecretsFromInbox", async (olm) => {
+        const found: unknown = await olm.getSecretsFromInbox(SECRET);
+        return found instanceof Set ? [...found].filter((secret) => typeof secret === "string") : [];
+      });
+      if (secrets.length === 0) return;
+      for (const secret of secrets) if (await backup.adopt(secret, signal)) break;
+      await this.machine.use("deleteSecretsFromInbox", (olm) => olm.deleteSecretsFromInbox(SECRET));
+    } catch (error) {
+      this.isDue = true;
+      throw error;
+    }
+  }
+}
