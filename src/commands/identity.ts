@@ -1,10 +1,11 @@
 /** `docket identity`: who the bot is to others. Its subcommands are plugged in here. */
 import type { Command } from "commander";
 import type { AddCommand, CommandContext, RunCommand } from "./command.ts";
+import { addIdentityRestore } from "./identityRestore.ts";
 import { addIdentityShow } from "./identityShow.ts";
 
 /** In the order of `docket identity --help`. */
-const subcommands: readonly AddCommand[] = [addIdentityShow];
+const subcommands: readonly AddCommand[] = [addIdentityShow, addIdentityRestore];
 
 export function addIdentity(program: Command, context: CommandContext, run: RunCommand): void {
   const identity = program

@@ -41,6 +41,8 @@ export const BACKUP_PACE: BackupPace = {
   longestPauseMs: 5 * 60_000,
 };
 
+export type StoredKey = (signal: AbortSignal) => Promise<string | null>;
+
 export interface BackupUploadOptions {
   readonly machine: Machine;
   readonly homeserver: Homeserver;
@@ -51,6 +53,8 @@ export interface BackupUploadOptions {
   readonly signal: AbortSignal;
   /** For failures that end the process: a refused token, a panic. */
   readonly onFatal: (error: Error) => void;
+  /** Fetches the key that secret storage has for the account's backup, in base64; null where there is none, or no way to it. */
+  readonly storedKey?: StoredKey | undefined;
   readonly pace: BackupPace;
 }
 
@@ -120,6 +124,7 @@ export class BackupUpload {
       await backup.check(signal);
     }
     if (backup.state.kind !== "in_use") await this.gossiped.take(backup, signal);
+    if (isDue) await this.fetchKey();
     if (!backup.isUsable) return;
     const uploaded = await this.uploadAll();
     if (!uploaded && !isDue) return;
@@ -131,6 +136,14 @@ export class BackupUpload {
         return { total, backedUp };
       }),
     );
+  }
+
+  /** There is a backup that can't be read: another session may have made it, and put its key where the recovery key opens it. */
+  private async fetchKey(): Promise<void> {
+    const { backup, signal, storedKey } = this.options;
+    if (storedKey === undefined || (backup.state.kind !== "untrusted" && backup.state.kind !== "upload_only")) return;
+    const key = await storedKey(signal);
+    if (key !== null) await backup.adopt(key, signal);
   }
 
   /** @returns whether there was anything */

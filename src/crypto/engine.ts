@@ -28,11 +28,11 @@ import type {
   SendTo,
   TrustNews,
   Undecryptable,
-  UndecryptableReason,
 } from "./cryptoEngine.ts";
 import type { OwnIdentity } from "./ownIdentity.ts";
 import { CrossSigning } from "./crossSigning.ts";
 import type { ParkedSessions } from "./backupFetch.ts";
+import type { StoredKey } from "./backupUpload.ts";
 import { decryptEvent } from "./decryption.ts";
 import { KeyBackup } from "./keyBackup.ts";
 import { KeyBundles } from "./keyBundles.ts";
@@ -85,6 +85,8 @@ export interface CryptoEngineOptions {
   readonly onSendersChanged?: (users: readonly UserId[]) => void;
   /** Told of a user who has another identity than before. @param wasVerified we had verified the one before */
   readonly onIdentityChanged?: (userId: UserId, wasVerified: boolean) => void;
+  /** Fetches the key that secret storage has for the account's backup; null where there is none, or no way to it. */
+  readonly storedKey?: StoredKey;
   /** How long an encryption waits for the members' device lists, in milliseconds; 5 seconds by default. */
   readonly memberQueryTimeoutMs?: number;
   /** A library call that takes longer has panicked, in milliseconds; a minute by default. */
@@ -95,8 +97,6 @@ export interface CryptoEngineOptions {
 export const STORE_NAME = "docket";
 const MEMBER_QUERY_TIMEOUT_MS = 5_000;
 const WATCHDOG_MS = 60_000;
-/** A withheld key may have been given to another device of the account. */
-const BACKUP_MAY_HELP: ReadonlySet<UndecryptableReason> = new Set(["no_session", "unknown_index", "withheld"]);
 /** Of the wait for device lists: what one query may take, so that whoever comes during it still gets the next one. */
 const SHARE_OF_ONE_QUERY = 0.6;
 
@@ -244,8 +244,7 @@ class Engine implements CryptoEngine {
     // A missing key makes the library ask for it. Knowing the sender's devices early saves the answer the wait for them.
     if (decrypted.kind === "undecryptable") {
       this.upkeep.nudge();
-      const { reason, sessionId } = decrypted;
-      if (sessionId !== null && BACKUP_MAY_HELP.has(reason)) this.backup.want({ roomId: event.room_id, sessionId });
+      this.backup.noteUndecryptable(event.room_id, decrypted);
     } else if (await this.devices.follow(libraryNames([event.sender]))) this.upkeep.nudge();
     return decrypted;
   }

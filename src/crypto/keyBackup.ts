@@ -7,11 +7,11 @@ import type { Clock } from "../clock.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import type { Metrics } from "../metrics.ts";
+import type { RoomId } from "../protocol/ids.ts";
 import type { BackupState, Vitals } from "../vitals.ts";
 import { BackupFetch, type ParkedSessions } from "./backupFetch.ts";
 import { restoreBackup, type Restored, type RestoreProgress } from "./backupRestore.ts";
-import { BACKUP_PACE, BackupUpload, type BackupPace } from "./backupUpload.ts";
-import type { SessionRef } from "./sessionRef.ts";
+import { BACKUP_PACE, BackupUpload, type BackupPace, type StoredKey } from "./backupUpload.ts";
 import { CurrentBackup } from "./currentBackup.ts";
 import type { Machine } from "./machine.ts";
 import { WANTED_LIMITS, type WantedLimits } from "./wantedSessions.ts";
@@ -26,10 +26,14 @@ export interface KeyBackupOptions {
   readonly signal: AbortSignal;
   /** For failures that end the process: a refused token, a panic. */
   readonly onFatal: (error: Error) => void;
+  readonly storedKey?: StoredKey | undefined;
   readonly parkedSessions?: ParkedSessions | undefined;
   readonly pace?: BackupPace | undefined;
   readonly limits?: WantedLimits | undefined;
 }
+
+/** Of the reasons in cryptoEngine.ts. A withheld key may have been given to another device of the account. */
+const BACKUP_MAY_HELP: ReadonlySet<string> = new Set(["no_session", "unknown_index", "withheld"]);
 
 export class KeyBackup {
   private readonly options: KeyBackupOptions;
@@ -72,9 +76,9 @@ export class KeyBackup {
     this.upload.nudge();
   }
 
-  /** An event can't be decrypted without this session's key. Cheap. */
-  want(session: SessionRef): void {
-    this.fetch.want(session);
+  /** An event can't be decrypted: where a key would help, the backup is asked for it. Cheap. */
+  noteUndecryptable(roomId: RoomId, { reason, sessionId }: { reason: string; sessionId: string | null }): void {
+    if (sessionId !== null && BACKUP_MAY_HELP.has(reason)) this.fetch.want({ roomId, sessionId });
   }
 
   /** See `CurrentBackup.newKey`. */

@@ -22,6 +22,7 @@ import type { Metrics } from "../metrics.ts";
 import type { RoomId, UserId } from "../protocol/ids.ts";
 import type { Vitals } from "../vitals.ts";
 import { accessTokenOf } from "./accessToken.ts";
+import { storedBackupKey } from "./backupSecret.ts";
 import { connect, type Connection } from "./connect.ts";
 import { requireOwnKeys } from "./ownKeys.ts";
 
@@ -108,6 +109,7 @@ export async function openSession(
       sendTo: ports.sendTo ?? (() => config.encryption.sendTo),
       ...(ports.onSendersChanged === undefined ? {} : { onSendersChanged: ports.onSendersChanged }),
       ...(ports.onIdentityChanged === undefined ? {} : { onIdentityChanged: ports.onIdentityChanged }),
+      storedKey: storedBackupKey(config, { homeserver, userId }),
       ...(metrics === undefined ? {} : { metrics }),
       ...(vitals === undefined ? {} : { vitals }),
       ...(ports.onNewSessions === undefined ? {} : { onNewSessions: ports.onNewSessions }),

@@ -6,18 +6,10 @@ import { after, before, test, type TestContext } from "node:test";
 import type { SignedIn } from "../../devserver/server.ts";
 import { BotProcess } from "../support/botProcess.ts";
 import { temporaryDirectory } from "../support/temporaryDirectory.ts";
+import { describeKeyBackup } from "./backupSuite.ts";
 import { setUpIdentity } from "./killedSetup.ts";
+import type { IdentityHomeserver } from "./identityHomeserver.ts";
 import { assertWhole, lookAtIdentity } from "./identityJudge.ts";
-
-/** What these tests need of a homeserver. */
-export interface IdentityHomeserver {
-  /** Without a slash at the end. */
-  readonly url: string;
-  createAccount(localpart: string, password: string): Promise<SignedIn>;
-  /** Another device of the account. */
-  signIn(userId: string, password: string): Promise<SignedIn>;
-  stop(): Promise<void>;
-}
 
 const PASSWORD = "not a secret";
 /** Far more than there are; a run without a kill ends the loop. */
@@ -148,4 +140,6 @@ export function describeIdentity(startHomeserver: () => Promise<IdentityHomeserv
     t.diagnostic(`${kills} kills`);
     assert.ok(kills >= 7, `only ${kills} requests to be killed after`);
   });
+
+  describeKeyBackup(() => homeserver);
 }

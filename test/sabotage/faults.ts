@@ -14,6 +14,8 @@ export interface Fault {
 
 const inbox = "test/unit/journal/inbox.test.ts";
 const conversation = "test/integration/conversation.test.ts";
+const currentBackup = "test/unit/crypto/currentBackup.test.ts";
+const keyBackup = "test/unit/crypto/keyBackup.test.ts";
 const engineFailures = "test/unit/crypto/engineFailures.test.ts";
 const packaging = "test/unit/packaging.test.ts";
 const image = "test/integration/image.test.ts";
@@ -1089,6 +1091,69 @@ export const faults: readonly Fault[] = [
     test: {
       file: doctorChecks,
       name: "keys of the device that the homeserver has not, or has others of, are wrong for a bot that runs",
+    },
+  },
+  {
+    name: "backup-of-anybody",
+    breaks: "room keys go only to a backup that the account signed, or whose key is here",
+    file: "src/crypto/currentBackup.ts",
+    find: "if (!isReadable && !(await isSignedByUs(library, current)))",
+    replace: "if (!isReadable && !(await isSignedByUs(library, current)) && version === null)",
+    test: {
+      file: currentBackup,
+      name: "a version that nobody of us signed is not used, and said; what would read it makes it ours",
+    },
+  },
+  {
+    name: "backup-marks-kept",
+    breaks: "what was backed up in one version is backed up again in the next",
+    file: "src/crypto/currentBackup.ts",
+    find: 'await library("disableBackup", (olm) => olm.disableBackup());',
+    replace: "",
+    test: {
+      file: keyBackup,
+      name: "a version that is gone while keys are uploaded is looked up, and its successor is used only if it is ours",
+    },
+  },
+  {
+    name: "backup-entry-not-compared",
+    breaks: "a key goes in under its own session only, whatever the homeserver calls it",
+    file: "src/crypto/backedUpKeys.ts",
+    find: '|| sessionIdOf(content["session_key"]) !== sessionId',
+    replace: "",
+    test: {
+      file: keyBackup,
+      name: "an entry of the backup that is broken, or another session's, costs itself alone and is named",
+    },
+  },
+  {
+    name: "backup-asked-without-bound",
+    breaks: "requests to the backup are bounded, whatever sessions members name",
+    file: "src/crypto/wantedSessions.ts",
+    find: "this.allowed -= 1;",
+    replace: "",
+    test: {
+      file: "test/unit/crypto/wantedSessions.test.ts",
+      name: "no more requests than allowed go out, however many sessions are named",
+    },
+  },
+  {
+    name: "backup-room-after-room",
+    breaks: "a room that floods the bot with unknown sessions keeps no other room's key from coming",
+    file: "src/crypto/wantedSessions.ts",
+    find: "this.rooms.delete(roomId);",
+    replace: "if (sessions.size === 0) this.rooms.delete(roomId);",
+    test: { file: "test/unit/crypto/wantedSessions.test.ts", name: "rooms take turns, whatever one of them wants" },
+  },
+  {
+    name: "backup-not-asked",
+    breaks: "what a bot could read, a new device with the recovery key can",
+    file: "src/crypto/keyBackup.ts",
+    find: "if (sessionId !== null && BACKUP_MAY_HELP.has(reason))",
+    replace: "if (sessionId !== null && BACKUP_MAY_HELP.size === 0)",
+    test: {
+      file: "test/integration/identity.test.ts",
+      name: "what a bot could read, a new device of its account can on an empty data directory, and with the recovery key only",
     },
   },
   {

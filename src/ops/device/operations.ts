@@ -1,6 +1,11 @@
 /** All work on the signed-in device that a running bot can be asked for. New operations are plugged in here. */
 import type { AnyDeviceOperation } from "./deviceOperations.ts";
 import { importRoomKeys } from "./importRoomKeys.ts";
+import { restoreBackup } from "./restoreBackup.ts";
 import { showIdentity } from "./showIdentity.ts";
 
-export const deviceOperations = [showIdentity, importRoomKeys] as unknown as readonly AnyDeviceOperation[];
+export const deviceOperations = [
+  showIdentity,
+  importRoomKeys,
+  restoreBackup,
+] as unknown as readonly AnyDeviceOperation[];

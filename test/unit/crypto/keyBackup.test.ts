@@ -2,7 +2,12 @@
 import assert from "node:assert/strict";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import test, { type TestContext } from "node:test";
-import { EncryptionSettings, RoomId as LibraryRoomId, UserId } from "@matrix-org/matrix-sdk-crypto-wasm";
+import {
+  BackupDecryptionKey,
+  EncryptionSettings,
+  RoomId as LibraryRoomId,
+  UserId,
+} from "@matrix-org/matrix-sdk-crypto-wasm";
 import { systemClock } from "../../../src/clock.ts";
 import type { SessionRef } from "../../../src/crypto/sessionRef.ts";
 import { KeyBackup, type KeyBackupOptions } from "../../../src/crypto/keyBackup.ts";
@@ -106,6 +111,10 @@ async function filledBackup(t: TestContext, count: number): Promise<{ server: Ro
   writer.backup.start();
   await until(() => server.sessions().length === count);
   return { server, key };
+}
+
+function publicKeyOf(key: string): string {
+  return BackupDecryptionKey.fromBase64(key).megolmV1PublicKey.publicKeyBase64;
 }
 
 function refs(server: RoomKeyServer): SessionRef[] {
@@ -219,7 +228,7 @@ test("a session that an event can't be decrypted without is fetched by itself, a
   const [wanted] = refs(server);
   assert.ok(wanted !== undefined);
   // Before there is a key, too: it is asked for as soon as there is one.
-  reader.backup.want(wanted);
+  reader.backup.noteUndecryptable(wanted.roomId, { reason: "no_session", sessionId: wanted.sessionId });
   await reader.backup.adopt(key, signal);
   await until(() => reader.told.length === 1);
   assert.deepEqual(reader.told, [wanted.sessionId]);
@@ -250,8 +259,12 @@ test("ten thousand sessions that nobody has cost a bounded number of requests, a
   await reader.backup.adopt(key, signal);
   reader.backup.start();
   for (let number = 0; number < 10_000; number += 1)
-    reader.backup.want({ roomId: "!flood:example.org" as RoomId, sessionId: `session${number}` });
-  for (const wanted of refs(server)) reader.backup.want(wanted);
+    reader.backup.noteUndecryptable("!flood:example.org" as RoomId, {
+      reason: "no_session",
+      sessionId: `session${number}`,
+    });
+  for (const { roomId: room, sessionId } of refs(server))
+    reader.backup.noteUndecryptable(room, { reason: "withheld", sessionId });
   const lookups = (): number => server.asked.filter((asked) => asked === "GET keys").length;
   await until(() => reader.told.length === 1);
   assert.ok(lookups() <= 6, "its turn was the second");
@@ -321,6 +334,24 @@ test("a backup whose key is not here can't be restored, and says so", async (t) 
   const reader = await device(t, server, { deviceId: "READER" });
   assert.equal(await reader.backup.restore(() => undefined, signal), null);
   assert.equal(reader.backup.state.kind, "untrusted");
+});
+
+test("the key of a version that another session made is taken from secret storage, if it is that version's; then all goes there", async (t) => {
+  const server = new RoomKeyServer();
+  let stored: string | null = null;
+  const bot = await device(t, server, { pace: { ...AT_ONCE, checkEveryMs: 1 }, storedKey: async () => stored });
+  await bot.backup.create(bot.backup.newKey(), signal);
+  await makeKeys(bot, 2);
+  bot.backup.start();
+  await until(() => bot.vitals.facts().backup.counts?.backedUp === 2);
+
+  const key = bot.backup.newKey();
+  stored = bot.backup.newKey();
+  server.make({ public_key: publicKeyOf(key) });
+  await until(() => bot.backup.state.kind === "untrusted");
+  stored = key;
+  await until(() => bot.backup.state.kind === "in_use" && server.sessions().length === 2);
+  assert.equal(bot.backup.state.version, "2");
 });
 
 test("a token that the homeserver refuses ends the bot, once", async (t) => {

@@ -1,0 +1,11 @@
+/** What the tests of the account's identity need of a homeserver. */
+import type { SignedIn } from "../../devserver/server.ts";
+
+export interface IdentityHomeserver {
+  /** Without a slash at the end. */
+  readonly url: string;
+  createAccount(localpart: string, password: string): Promise<SignedIn>;
+  /** Another device of the account. */
+  signIn(userId: string, password: string): Promise<SignedIn>;
+  stop(): Promise<void>;
+}
