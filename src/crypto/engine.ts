@@ -39,6 +39,7 @@ import { KeyBundles } from "./keyBundles.ts";
 import { KeyUpkeep } from "./keyUpkeep.ts";
 import { Machine } from "./machine.ts";
 import { MemberDevices } from "./memberDevices.ts";
+import { OutboundSessions } from "./outboundSessions.ts";
 import { OutgoingRequests } from "./outgoingRequests.ts";
 import { RoomEncryption } from "./roomEncryption.ts";
 import { RoomKeyImport } from "./roomKeyImport.ts";
@@ -85,6 +86,14 @@ export interface CryptoEngineOptions {
   readonly onSendersChanged?: (users: readonly UserId[]) => void;
   /** Told of a user who has another identity than before. @param wasVerified we had verified the one before */
   readonly onIdentityChanged?: (userId: UserId, wasVerified: boolean) => void;
+  /** Room keys from before the start are not sent with until `outbound.trustAllBut`; false by default. */
+  readonly doubtsRoomKeys?: boolean;
+  /** Told of each encrypted message before anybody gets it; what it throws keeps the message back. */
+  readonly onEncrypted?: (roomId: RoomId, sessionId: string, messageIndex: number) => void;
+  /** Told of each upload of our own keys that the homeserver took. */
+  readonly onKeysUploaded?: () => void;
+  /** Told, once or more, that the homeserver has other one-time keys under the IDs of those that the bot wants to upload. */
+  readonly onKeysRefused?: () => void;
   /** How long an encryption waits for the members' device lists, in milliseconds; 5 seconds by default. */
   readonly memberQueryTimeoutMs?: number;
   /** A library call that takes longer has panicked, in milliseconds; a minute by default. */
@@ -124,6 +133,7 @@ class Engine implements CryptoEngine {
   readonly bundles: KeyBundles;
   readonly roomKeyImport: RoomKeyImport;
   readonly trust: TrustNews;
+  readonly outbound: OutboundSessions;
   private readonly options: CryptoEngineOptions;
   private readonly machine: Machine;
   private readonly stopping = new AbortController();
@@ -142,6 +152,7 @@ class Engine implements CryptoEngine {
     this.identity = identity;
     this.options = options;
     this.machine = machine;
+    this.outbound = new OutboundSessions(options.doubtsRoomKeys ?? false);
     const { homeserver, clock, log, onFatal, userId: ownUserId } = options;
     const { signal } = this.stopping;
     const memberQueryTimeoutMs = options.memberQueryTimeoutMs ?? MEMBER_QUERY_TIMEOUT_MS;
@@ -158,8 +169,13 @@ class Engine implements CryptoEngine {
       clock,
       signal,
       onFailure,
-      onUpload: (error) =>
-        error === null ? options.vitals?.keysUploaded() : options.vitals?.keyUploadFailed(clock.now(), error),
+      onKeysRefused: () => options.onKeysRefused?.(),
+      onDue: onDueChanged,
+      onUpload: (error) => {
+        if (error !== null) return options.vitals?.keyUploadFailed(clock.now(), error);
+        options.vitals?.keysUploaded();
+        options.onKeysUploaded?.();
+      },
     });
     this.upkeep = new KeyUpkeep({
       requests: this.requests,
@@ -181,6 +197,8 @@ class Engine implements CryptoEngine {
       requests: this.requests,
       claims,
       settings: new RoomSettings(machine),
+      outbound: this.outbound,
+      onEncrypted: (...message) => options.onEncrypted?.(...message),
       ownUserId,
       sendTo: options.sendTo ?? (() => "cross_signed"),
       metrics: options.metrics,
