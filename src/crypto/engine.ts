@@ -41,6 +41,7 @@ import { Machine } from "./machine.ts";
 import { MemberDevices } from "./memberDevices.ts";
 import { OutboundSessions } from "./outboundSessions.ts";
 import { OutgoingRequests } from "./outgoingRequests.ts";
+import { uploadNews, type OwnKeyNews } from "./ownKeyNews.ts";
 import { RoomEncryption } from "./roomEncryption.ts";
 import { RoomKeyImport } from "./roomKeyImport.ts";
 import { RoomSettings } from "./roomSettings.ts";
@@ -62,7 +63,7 @@ export interface HoldableStore {
   hold(): HeldWrites & { release(): void };
 }
 
-export interface CryptoEngineOptions {
+export interface CryptoEngineOptions extends OwnKeyNews {
   readonly userId: UserId;
   readonly deviceId: DeviceId;
   readonly homeserver: Homeserver;
@@ -86,14 +87,6 @@ export interface CryptoEngineOptions {
   readonly onSendersChanged?: (users: readonly UserId[]) => void;
   /** Told of a user who has another identity than before. @param wasVerified we had verified the one before */
   readonly onIdentityChanged?: (userId: UserId, wasVerified: boolean) => void;
-  /** Room keys from before the start are not sent with until `outbound.trustAllBut`; false by default. */
-  readonly doubtsRoomKeys?: boolean;
-  /** Told of each encrypted message before anybody gets it; what it throws keeps the message back. */
-  readonly onEncrypted?: (roomId: RoomId, sessionId: string, messageIndex: number) => void;
-  /** Told of each upload of our own keys that the homeserver took. */
-  readonly onKeysUploaded?: () => void;
-  /** Told, once or more, that the homeserver has other one-time keys under the IDs of those that the bot wants to upload. */
-  readonly onKeysRefused?: () => void;
   /** How long an encryption waits for the members' device lists, in milliseconds; 5 seconds by default. */
   readonly memberQueryTimeoutMs?: number;
   /** A library call that takes longer has panicked, in milliseconds; a minute by default. */
@@ -169,13 +162,8 @@ class Engine implements CryptoEngine {
       clock,
       signal,
       onFailure,
-      onKeysRefused: () => options.onKeysRefused?.(),
       onDue: onDueChanged,
-      onUpload: (error) => {
-        if (error !== null) return options.vitals?.keyUploadFailed(clock.now(), error);
-        options.vitals?.keysUploaded();
-        options.onKeysUploaded?.();
-      },
+      ...uploadNews(options),
     });
     this.upkeep = new KeyUpkeep({
       requests: this.requests,
