@@ -30,6 +30,9 @@ import { createOperations } from "./ops/operations.ts";
 import { Reloader, type ReloadOutcome } from "./ops/reloader.ts";
 import { createStages } from "./pipeline/stages.ts";
 import { identityUpkeep } from "./session/identityUpkeep.ts";
+import { CopyMark } from "./session/copyMark.ts";
+import { CopyWatch } from "./session/copyWatch.ts";
+import { MarkKeeper } from "./session/markKeeper.ts";
 import { openSession, type Session } from "./session/openSession.ts";
 import { Vitals } from "./vitals.ts";
 
@@ -135,6 +138,8 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
       patience: "retry",
       onWait: (error) => vitals.syncFailed(clock.now(), error),
       onFatal,
+      onKeysUploaded: () => marks.noteUpload(),
+      onKeysRefused: () => void supervise((async () => copyWatch.raise("one_time_keys"))(), onFailure),
       onNewSessions: (sessions) => void supervise(inbox.unpark(sessions), onFailure),
       parkedSessions: (after, most) => parkedSessions(database, after, most),
       wakeRoom: (roomId) => inbox.unparkRoom(roomId),
@@ -150,6 +155,15 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     const outbox = new Outbox(database, clock);
     const inbox = new Inbox({ database, clock, rooms, gaps: new Gaps(database), invites, outbox, ownUser: userId });
     const identityChanges = new IdentityChanges(database, clock);
+    const copyWatch = new CopyWatch({ database, engine, clock, log, vitals });
+    const marks = new MarkKeeper({
+      mark: new CopyMark({ database, homeserver, userId, deviceId }),
+      onForeign: () => copyWatch.raise("foreign_mark"),
+      clock,
+      log,
+      onFailure,
+    });
+    await marks.look(stopping.signal);
     await opening.start();
     session = opening;
     opened.push(() => work.stop());
@@ -164,6 +178,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
       database,
       homeserver,
       engine,
+      copyWatch,
       rooms,
       invites,
       outbox,
@@ -174,7 +189,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     };
     const stages = createStages(foundation, () => rules, { clock, log, metrics, vitals, onFailure });
     reconsider = () => stages.reconsider();
-    const services = new Lifecycle(stages.services, log);
+    const services = new Lifecycle([["mark", marks], ...stages.services], log);
     opened.push(() => services.stop());
     if (stopping.signal.aborted) return;
     await services.start();

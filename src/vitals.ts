@@ -47,7 +47,11 @@ export interface Facts {
   /** Who can't read what was sent last into their room: a thousand at most, the rooms written to last. */
   readonly unreadable: readonly Unreadable[];
   /** What the homeserver holds of our keys, as the last sync told; `hasFallback`: one that nobody has used, null where it was not told. */
-  readonly keyCounts: { readonly oneTimeKeys: number; readonly hasFallback: boolean | null } | null;
+  readonly keyCounts: KeyCounts | null;
+  /** Whose keys the homeserver shows of our device; null before it was asked. */
+  readonly ownKeys: "ours" | "others" | "none" | null;
+  /** The data directory looks like an older copy: what gave it away (journal/copyDoubt.ts). */
+  readonly copySign: string | null;
   readonly backup: BackupState & {
     /** Room keys here, and how many of them are in the backup, as counted after the last upload; null before. */
     readonly counts: { readonly total: number; readonly backedUp: number } | null;
@@ -64,7 +68,16 @@ export interface Unreadable {
   readonly reason: "unsigned" | "identity_changed";
 }
 
+export interface KeyCounts {
+  readonly oneTimeKeys: number;
+  readonly hasFallback: boolean | null;
+  /** Since when there are fewer than `FEW_KEYS`; null where there are more. */
+  readonly fewSince: EpochMs | null;
+}
+
 const MOST_COUNTED = 1_000;
+/** The crypto library keeps about fifty there. */
+export const FEW_KEYS = 5;
 
 export class Vitals {
   private readonly noteTexts = new Map<string, string>();
@@ -82,6 +95,8 @@ export class Vitals {
   private limited: Facts["limited"] = { count: 0, lastAt: null };
   private readonly unreadableIn = new Map<string, readonly Unreadable[]>();
   private keyCounts: Facts["keyCounts"] = null;
+  private copySign: string | null = null;
+  private ownKeys: Facts["ownKeys"] = null;
   private backup: Facts["backup"] = { kind: "unknown", version: null, counts: null, trouble: null };
 
   /**
@@ -170,8 +185,17 @@ export class Vitals {
     };
   }
 
-  keysCounted(oneTimeKeys: number, hasFallback: boolean | null): void {
-    this.keyCounts = { oneTimeKeys, hasFallback };
+  keysCounted(at: EpochMs, oneTimeKeys: number, hasFallback: boolean | null): void {
+    const fewSince = oneTimeKeys < FEW_KEYS ? (this.keyCounts?.fewSince ?? at) : null;
+    this.keyCounts = { oneTimeKeys, hasFallback, fewSince };
+  }
+
+  ownKeysAre(shown: "ours" | "others" | "none"): void {
+    this.ownKeys = shown;
+  }
+
+  copyDoubted(sign: string): void {
+    this.copySign = sign;
   }
 
   backupFound({ kind, version }: BackupState): void {
@@ -219,6 +243,8 @@ export class Vitals {
       limited: this.limited,
       unreadable: [...this.unreadableIn.values()].flat(),
       keyCounts: this.keyCounts,
+      copySign: this.copySign,
+      ownKeys: this.ownKeys,
       backup: this.backup,
     };
   }

@@ -10,6 +10,7 @@ import { stepKinds } from "../handlers/stepKinds.ts";
 import { printableLines } from "../protocol/printable.ts";
 import { addCheck } from "./check.ts";
 import type { AddCommand, CommandContext, CommandResult } from "./command.ts";
+import { addData } from "./data.ts";
 import { addDoctor } from "./doctor.ts";
 import { addHealth } from "./health.ts";
 import { addIdentity } from "./identity.ts";
@@ -34,6 +35,7 @@ const commands: readonly AddCommand[] = [
   addKeys,
   addRequest,
   addRecord,
+  addData,
 ];
 
 /**

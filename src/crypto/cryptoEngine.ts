@@ -148,6 +148,12 @@ export interface ImportedBatch {
   readonly sessions: readonly SessionRef[];
 }
 
+/** See `OutboundSessions` (outboundSessions.ts). */
+export interface RoomKeyDoubts {
+  doubtAll(): void;
+  trustAllBut(rooms: Iterable<RoomId>): void;
+}
+
 /** Sends its own key requests through the homeserver it was built with. */
 export interface CryptoEngine {
   readonly identity: OwnIdentity;
@@ -158,6 +164,8 @@ export interface CryptoEngine {
   readonly bundles: SharedHistory;
   readonly roomKeyImport: RoomKeyIntake;
   readonly trust: TrustNews;
+  /** Which of the room keys on disk may still be sent with. */
+  readonly outbound: RoomKeyDoubts;
   /**
    * Applies a sync's encryption part. Its store writes stay held, and every other use of the engine waits, until `commit`
    * has put them on disk together with the sync that brought them (`held.apply()` inside the journal's transaction).

@@ -39,7 +39,9 @@ import { KeyBundles } from "./keyBundles.ts";
 import { KeyUpkeep } from "./keyUpkeep.ts";
 import { Machine } from "./machine.ts";
 import { MemberDevices } from "./memberDevices.ts";
+import { OutboundSessions } from "./outboundSessions.ts";
 import { OutgoingRequests } from "./outgoingRequests.ts";
+import { uploadNews, type OwnKeyNews } from "./ownKeyNews.ts";
 import { RoomEncryption } from "./roomEncryption.ts";
 import { RoomKeyImport } from "./roomKeyImport.ts";
 import { RoomSettings } from "./roomSettings.ts";
@@ -61,7 +63,7 @@ export interface HoldableStore {
   hold(): HeldWrites & { release(): void };
 }
 
-export interface CryptoEngineOptions {
+export interface CryptoEngineOptions extends OwnKeyNews {
   readonly userId: UserId;
   readonly deviceId: DeviceId;
   readonly homeserver: Homeserver;
@@ -124,6 +126,7 @@ class Engine implements CryptoEngine {
   readonly bundles: KeyBundles;
   readonly roomKeyImport: RoomKeyImport;
   readonly trust: TrustNews;
+  readonly outbound: OutboundSessions;
   private readonly options: CryptoEngineOptions;
   private readonly machine: Machine;
   private readonly stopping = new AbortController();
@@ -142,6 +145,7 @@ class Engine implements CryptoEngine {
     this.identity = identity;
     this.options = options;
     this.machine = machine;
+    this.outbound = new OutboundSessions(options.doubtsRoomKeys ?? false);
     const { homeserver, clock, log, onFatal, userId: ownUserId } = options;
     const { signal } = this.stopping;
     const memberQueryTimeoutMs = options.memberQueryTimeoutMs ?? MEMBER_QUERY_TIMEOUT_MS;
@@ -158,8 +162,8 @@ class Engine implements CryptoEngine {
       clock,
       signal,
       onFailure,
-      onUpload: (error) =>
-        error === null ? options.vitals?.keysUploaded() : options.vitals?.keyUploadFailed(clock.now(), error),
+      onDue: onDueChanged,
+      ...uploadNews(options),
     });
     this.upkeep = new KeyUpkeep({
       requests: this.requests,
@@ -181,6 +185,8 @@ class Engine implements CryptoEngine {
       requests: this.requests,
       claims,
       settings: new RoomSettings(machine),
+      outbound: this.outbound,
+      onEncrypted: (...message) => options.onEncrypted?.(...message),
       ownUserId,
       sendTo: options.sendTo ?? (() => "cross_signed"),
       metrics: options.metrics,

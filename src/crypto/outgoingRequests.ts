@@ -15,6 +15,7 @@ import { readKeyRequest, sendKeyRequest, type KeyRequest } from "./keyRequest.ts
 import type { Machine } from "./machine.ts";
 import { usersAsked, type MemberDevices } from "./memberDevices.ts";
 import { markAnswered } from "./serverAnswers.ts";
+import { UploadPause } from "./uploadPause.ts";
 
 export interface OutgoingRequestsOptions {
   readonly machine: Machine;
@@ -26,6 +27,10 @@ export interface OutgoingRequestsOptions {
   readonly onFailure: (error: unknown) => void;
   /** Told how each upload of our own keys ended: null where the server took them. */
   readonly onUpload?: (error: unknown) => void;
+  /** Told when the server refuses our one-time keys for good: it has others under their IDs. */
+  readonly onKeysRefused: () => void;
+  /** There may be something to send again. */
+  readonly onDue: () => void;
 }
 
 /** Queries end a pass; claims, which the library lists here too, belong to sessionClaims.ts and its lock. */
@@ -43,9 +48,11 @@ export class OutgoingRequests {
   private running: Pass | null = null;
   private waiting: Promise<Pass> | null = null;
   private readonly inFlight = new Map<string, Promise<void>>();
+  private readonly uploadPause: UploadPause;
 
   constructor(options: OutgoingRequestsOptions) {
     this.options = options;
+    this.uploadPause = new UploadPause(options.clock, options.onKeysRefused);
   }
 
   /** Tries everything that the library wants to send now. Never rejects for a server's failure. */
@@ -105,7 +112,9 @@ export class OutgoingRequests {
     const { machine, signal } = this.options;
     const listed = machine.use("outgoingRequests", (olm) => olm.outgoingRequests(), signal).then(readAll);
     const others = listed.then((requests) =>
-      requests.filter((request) => !LEFT_TO_OTHERS.has(request.type)).map((request) => this.sendOnce(request)),
+      requests
+        .filter(({ type }) => !LEFT_TO_OTHERS.has(type) && !(type === RequestType.KeysUpload && this.uploadPause.isOn))
+        .map((request) => this.sendOnce(request)),
     );
     const queries = this.runQueries(listed, others);
     const all = queries.then(async () => void (await Promise.all(await others)));
@@ -135,16 +144,20 @@ export class OutgoingRequests {
     const key = request.type === RequestType.KeysUpload ? "upload" : request.id;
     const before = this.inFlight.get(key);
     if (before !== undefined) return before;
-    const told = (error: unknown): void => (key === "upload" ? this.options.onUpload?.(error) : undefined);
+    const isUpload = request.type === RequestType.KeysUpload;
     const sending = this.send(request).then(
       () => {
         this.inFlight.delete(key);
-        told(null);
+        if (!isUpload) return;
+        this.uploadPause.noteTaken();
+        this.options.onUpload?.(null);
       },
       (error: unknown) => {
         this.inFlight.delete(key);
-        told(error);
-        this.options.onFailure(error);
+        if (isUpload) this.options.onUpload?.(error);
+        const pauseMs = isUpload && "one_time_keys" in request.body ? this.uploadPause.noteFailure(error) : null;
+        if (pauseMs === null) return this.options.onFailure(error);
+        void this.options.clock.sleep(pauseMs, this.options.signal).then(this.options.onDue);
       },
     );
     this.inFlight.set(key, sending);

@@ -16,7 +16,7 @@ import {
 import { DocketError, ServerUnreachable } from "../errors.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import type { Metrics } from "../metrics.ts";
-import type { UserId } from "../protocol/ids.ts";
+import type { RoomId, UserId } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import type { EncryptedContent, EncryptionTarget, SendTo, WithheldDevice, WithheldReason } from "./cryptoEngine.ts";
 import { readWithheldCode } from "./decryption.ts";
@@ -24,7 +24,9 @@ import { addressees, readKeyRequest, sendKeyRequest, type Addressee, type KeyReq
 import { KeyRecipients, type Wanted } from "./keyRecipients.ts";
 import { isCryptoPanic, type Machine } from "./machine.ts";
 import type { MemberDevices } from "./memberDevices.ts";
+import { messageIndexOf } from "./messageIndex.ts";
 import { KeyedMutex } from "./mutex.ts";
+import type { OutboundSessions } from "./outboundSessions.ts";
 import type { OutgoingRequests } from "./outgoingRequests.ts";
 import { encryptionSettings, type RoomSettings, type Rotation } from "./roomSettings.ts";
 import { markAnswered } from "./serverAnswers.ts";
@@ -41,6 +43,9 @@ export interface RoomEncryptionOptions {
   readonly requests: OutgoingRequests;
   readonly claims: SessionClaims;
   readonly settings: RoomSettings;
+  readonly outbound: OutboundSessions;
+  /** Told of each message before anybody else gets it; what it throws keeps the message back. */
+  readonly onEncrypted: (roomId: RoomId, sessionId: string, messageIndex: number) => void;
   readonly ownUserId: string;
   /** Asked for each encryption: an operator may change it. */
   readonly sendTo: () => SendTo;
@@ -70,7 +75,7 @@ interface Share {
 }
 
 type Outcome =
-  { readonly shares: readonly Share[] } | { readonly encrypted: string; readonly changed: readonly string[] };
+  { readonly shares: readonly Share[] } | { readonly encrypted: JsonObject; readonly changed: readonly string[] };
 
 export class RoomEncryption {
   private readonly options: RoomEncryptionOptions;
@@ -148,24 +153,36 @@ export class RoomEncryption {
   ): Promise<{ readonly content: JsonObject; readonly changed: readonly string[] }> {
     const text = JSON.stringify(content);
     const { roomId } = target;
+    const { outbound } = this.options;
     const settings: Wanted["settings"] = (strategy) => encryptionSettings(rotation, target.historyVisibility, strategy);
     for (let round = 0; round < MOST_SHARE_ROUNDS; round += 1) {
       const outcome = await this.options.machine.hold<Outcome>(async (library) => {
+        if (outbound.isDoubted(roomId)) {
+          await library("invalidateGroupSession", (olm) => olm.invalidateGroupSession(new LibraryRoomId(roomId)));
+          outbound.noteRenewed(roomId);
+        }
         const shares = await this.keyRecipients.share(library, { roomId, users, sendTo, settings });
         if (shares.requests.length > 0) return { shares: shares.requests.map(readShare) };
         const encrypted = await library("encryptRoomEvent", (olm) =>
           olm.encryptRoomEvent(new LibraryRoomId(roomId), type, text),
         );
-        return { encrypted, changed: shares.changed };
+        return { encrypted: this.noted(roomId, encrypted), changed: shares.changed };
       }, signal);
-      if ("encrypted" in outcome)
-        return { content: JSON.parse(outcome.encrypted) as JsonObject, changed: outcome.changed };
+      if ("encrypted" in outcome) return { content: outcome.encrypted, changed: outcome.changed };
       await this.send(roomId, outcome.shares, signal);
     }
     throw new ServerUnreachable(
       "The room key could not be shared: the members' devices change faster than keys can be sent.",
       { doubtful: false },
     );
+  }
+
+  private noted(roomId: RoomId, encrypted: string): JsonObject {
+    const content = JSON.parse(encrypted) as JsonObject;
+    const { session_id: sessionId, ciphertext } = content;
+    const index = typeof ciphertext === "string" ? messageIndexOf(ciphertext) : null;
+    if (typeof sessionId === "string" && index !== null) this.options.onEncrypted(roomId, sessionId, index);
+    return content;
   }
 
   private async send(roomId: string, shares: readonly Share[], signal: AbortSignal): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import type { EpochMs } from "../clock.ts";
 import type { RoomId } from "../protocol/ids.ts";
+import { copyDoubt, type CopySign } from "./copyDoubt.ts";
 import type { Database } from "./database.ts";
 import { Depths, lanes } from "./depths.ts";
 import type { Lane } from "./outboxEntry.ts";
@@ -36,6 +37,8 @@ export interface Census {
   readonly dropped: readonly Counted[];
   readonly droppedDoubtful: number;
   readonly trust: TrustCensus;
+  /** What says that the data directory is an older copy; null where nothing does. */
+  readonly copySign: CopySign | null;
   readonly joined: readonly { readonly roomId: RoomId; readonly encrypted: boolean }[];
 }
 
@@ -88,6 +91,7 @@ export function takeCensus(database: Database, since: EpochMs): Census {
     dropped: grouped(`SELECT about FROM ${droppedAnswers}`, since),
     droppedDoubtful: one(`SELECT count(*) AS value FROM ${droppedAnswers} AND doubtful = 1`, since) ?? 0,
     trust: takeTrustCensus(database, since),
+    copySign: copyDoubt(database)?.sign ?? null,
     joined: database
       .prepare<{ room_id: RoomId; ever_encrypted: number }>(
         "SELECT room_id, ever_encrypted FROM rooms WHERE membership = 'join' ORDER BY room_id",

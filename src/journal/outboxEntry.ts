@@ -31,6 +31,8 @@ export interface OutboxEntry extends Draft {
   readonly attempts: number;
   /** An earlier attempt may have taken effect. */
   readonly doubtful: boolean;
+  /** The room has to be asked first whether it has this already: another copy of the data directory may have sent it. */
+  readonly askFirst: boolean;
   /** When its cause was received. */
   readonly receivedAt: EpochMs;
 }
@@ -58,11 +60,18 @@ export interface OutboxRow {
   attempts: number;
   doubtful: number;
   cause_received_at: number;
+  ask_first: number;
 }
+
+/** The homeserver's clock may differ from ours. */
+const CLOCK_DIFFERENCE_MS = 10 * 60_000;
+const CAUSE = "FROM inbox WHERE inbox.event_id = cause_event_id";
 
 export const SELECT_ROW = `
   SELECT id, cause_event_id, purpose, lane, room_id, type, content, must_encrypt, txn_id, expires_at, attempts, doubtful,
-    coalesce((SELECT received_at FROM inbox WHERE inbox.event_id = cause_event_id), queued_at) AS cause_received_at
+    coalesce((SELECT received_at ${CAUSE}), queued_at) AS cause_received_at,
+    coalesce((SELECT json_extract(raw, '$.origin_server_ts') ${CAUSE}), queued_at) - ${CLOCK_DIFFERENCE_MS}
+      < coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'restored_at'), 0) AS ask_first
   FROM outbox`;
 
 export function toEntry(row: OutboxRow): OutboxEntry {
@@ -79,6 +88,7 @@ export function toEntry(row: OutboxRow): OutboxEntry {
     expiresAt: row.expires_at,
     attempts: row.attempts,
     doubtful: row.doubtful === 1,
+    askFirst: row.ask_first === 1,
     receivedAt: row.cause_received_at,
   };
 }

@@ -58,6 +58,14 @@ export function registerGauges(registry: Registry, { depths, vitals, report, roo
     "Room keys of the crypto engine that are in the account's key backup, as counted after the last upload; 0 before.",
     () => vitals.facts().backup.counts?.backedUp ?? 0,
   );
+  gauge(
+    "docket_crypto_unused_fallback_key",
+    "Whether the homeserver has a fallback key that nobody has used: 1 or 0.",
+    () => Number(vitals.facts().keyCounts?.hasFallback ?? 0),
+  );
+  gauge("docket_data_older_copy", "Whether the data directory looks like an older copy: 1 or 0.", () =>
+    Number(vitals.facts().copySign !== null),
+  );
   gauge("docket_free_disk_bytes", "Free room on the disk of the data directory; 0 before it was looked at.", () => {
     return vitals.facts().freeDiskBytes ?? 0;
   });

@@ -13,6 +13,8 @@ const SYNC_TOO_OLD_MS = 150_000;
 /** So many events in a row that can't be decrypted are no accident. */
 const UNDECRYPTABLE_IN_A_ROW = 10;
 const FAILURES_IN_A_ROW = 3;
+/** New one-time keys are there within a sync or two. */
+const FEW_KEYS_WORTH_SAYING_MS = 2 * 60_000;
 /** The probe writes every five seconds. */
 const WRITE_TOO_OLD_MS = 30_000;
 /** A failure to send is over after this, if nothing waits to be sent. */
@@ -31,7 +33,7 @@ export function problemsOf(
 ): Readonly<Record<CheckName, string | null>> {
   return {
     syncing: syncProblem(facts, now),
-    decrypting: decryptProblem(facts),
+    decrypting: decryptProblem(facts, now),
     writing: writeProblem(facts, now),
     sending: sendProblem(facts, now, messagesWait),
   };
@@ -47,8 +49,31 @@ function syncProblem({ lastSyncAt, syncTrouble }: Facts, now: EpochMs): string |
   return null;
 }
 
-function decryptProblem({ engineRuns, undecryptable, keyUploads }: Facts): string | null {
+/** What is off with the keys on the homeserver although the bot can still decrypt; null where nothing is. A sentence. */
+export function keyNote({ keyCounts }: Facts, now: EpochMs): string | null {
+  if (keyCounts === null || !isLong(keyCounts.fewSince, now)) return null;
+  const fallback = keyCounts.hasFallback === true ? "Until there are more, new devices use one fallback key" : null;
+  return `The homeserver has only ${keyCounts.oneTimeKeys} one-time keys of the bot, and got no new ones for ${seconds(now - (keyCounts.fewSince ?? now))}. ${fallback ?? "Without any, new devices can't give the bot their keys"}; see the log for key requests that fail.`;
+}
+
+function isLong(since: EpochMs | null, now: EpochMs): boolean {
+  return since !== null && now - since >= FEW_KEYS_WORTH_SAYING_MS;
+}
+
+const NEW_DEVICE =
+  "Only a new device helps: sign in again with `docket login`, with a new, empty data.directory, and keep this one, which holds the record.";
+
+function decryptProblem(facts: Facts, now: EpochMs): string | null {
+  const { engineRuns, undecryptable, keyUploads, keyCounts, ownKeys, copySign } = facts;
   if (!engineRuns) return "The crypto engine does not run yet; it starts when the homeserver has answered.";
+  if (ownKeys === "none")
+    return `The homeserver does not show the keys of the bot's device any more, so nobody can encrypt for it: the device was deleted there. ${NEW_DEVICE}`;
+  if (ownKeys === "others")
+    return `The homeserver shows other keys of the bot's device than its own, so nobody can encrypt for it: another program has signed in as the same device. ${NEW_DEVICE}`;
+  if (keyUploads.failures >= FAILURES_IN_A_ROW && copySign === "one_time_keys")
+    return "The homeserver refuses the bot's one-time keys, because it has others: new devices may not be able to give the bot their keys. The notes say what to do.";
+  if (keyCounts?.oneTimeKeys === 0 && keyCounts.hasFallback === false && isLong(keyCounts.fewSince, now))
+    return "The homeserver has no one-time key and no fallback key of the bot: new devices can't give it their keys. See the log for key requests that fail.";
   if (keyUploads.failures >= FAILURES_IN_A_ROW && keyUploads.trouble !== null)
     return `The bot's one-time keys could not be uploaded ${keyUploads.failures} times in a row ${said(keyUploads.trouble)} Without them new devices can't give the bot their keys; look at the homeserver.`;
   if (undecryptable.count >= UNDECRYPTABLE_IN_A_ROW)

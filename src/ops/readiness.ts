@@ -6,7 +6,7 @@ import type { Clock, EpochMs } from "../clock.ts";
 import { supervise, type Service } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Facts, Phase, Vitals } from "../vitals.ts";
-import { checkNames, problemsOf, type CheckName } from "./healthChecks.ts";
+import { checkNames, keyNote, problemsOf, type CheckName } from "./healthChecks.ts";
 
 export interface Check {
   readonly ok: boolean;
@@ -82,7 +82,9 @@ export class Readiness implements Service {
       log.warn({ reasons }, "not ready any more");
     }
     const checks = Object.fromEntries(checked) as Record<CheckName, Check>;
-    return { ready, since, phase: facts.phase, problem, checks, notes: vitals.notes() };
+    const note = keyNote(facts, now);
+    const notes = [...vitals.notes(), ...(note === null ? [] : [note])];
+    return { ready, since, phase: facts.phase, problem, checks, notes };
   }
 
   private noteSince(name: CheckName | "ready", ok: boolean, now: EpochMs): EpochMs {

@@ -11,6 +11,7 @@ import type { Metrics } from "../metrics.ts";
 import type { SyncToken, UserId } from "../protocol/ids.ts";
 import type { SyncReceiver } from "../session/syncLoop.ts";
 import { readSyncResponse } from "../session/syncResponse.ts";
+import type { CopyWatch } from "../session/copyWatch.ts";
 import type { Vitals } from "../vitals.ts";
 
 /** How often a full inbox is looked at again, in milliseconds. */
@@ -24,6 +25,8 @@ export class Intake implements SyncReceiver {
   private readonly metrics: Metrics;
   private readonly vitals: Vitals;
   private readonly ownUser: UserId;
+  private readonly copyWatch: Pick<CopyWatch, "look">;
+  private readonly onOwnDevices: () => void;
   private readonly limit: number;
 
   constructor(ports: {
@@ -34,6 +37,9 @@ export class Intake implements SyncReceiver {
     metrics: Metrics;
     vitals: Vitals;
     ownUser: UserId;
+    copyWatch: Pick<CopyWatch, "look">;
+    /** The account's devices, or their keys, have changed. */
+    onOwnDevices: () => void;
     /** Entries in work above which no further response is asked for. */
     limit: number;
   }) {
@@ -44,6 +50,8 @@ export class Intake implements SyncReceiver {
     this.metrics = ports.metrics;
     this.vitals = ports.vitals;
     this.ownUser = ports.ownUser;
+    this.copyWatch = ports.copyWatch;
+    this.onOwnDevices = ports.onOwnDevices;
     this.limit = ports.limit;
   }
 
@@ -77,9 +85,15 @@ export class Intake implements SyncReceiver {
     const { gaps } = await this.engine.receive(crypto, ({ held, ...sessions }) =>
       this.inbox.accept({ since, nextBatch, receivedAt, heldWrites: held, ...sessions, rooms, invites, malformed }),
     );
+    this.copyWatch.look(rooms, since);
+    if (crypto.changedUsers.includes(this.ownUser)) this.onOwnDevices();
     const oneTimeKeys = crypto.oneTimeKeyCounts["signed_curve25519"] ?? 0;
     this.metrics.oneTimeKeys.set(oneTimeKeys);
-    this.vitals.keysCounted(oneTimeKeys, crypto.unusedFallbackKeyTypes?.includes("signed_curve25519") ?? null);
+    this.vitals.keysCounted(
+      receivedAt,
+      oneTimeKeys,
+      crypto.unusedFallbackKeyTypes?.includes("signed_curve25519") ?? null,
+    );
     for (const event of malformed) {
       this.metrics.malformedEvents.inc();
       this.log.warn({ roomId: event.roomId, problem: event.problem }, "an event that is none was set aside");

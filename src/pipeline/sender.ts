@@ -11,7 +11,9 @@ import type { RoomStates, RoomView } from "../journal/roomStates.ts";
 import type { Homeserver, OutgoingEvent } from "../matrix/homeserver.ts";
 import { isFinalRefusal, pauseAfter } from "../matrix/retries.ts";
 import { lastMomentToStart } from "../protocol/decision.ts";
+import type { EventId } from "../protocol/ids.ts";
 import type { Vitals } from "../vitals.ts";
+import { answerInRoom } from "./answerInRoom.ts";
 import { OutboxLoop, type LaneLimits, type OutboxLoopPorts, type Pause } from "./outboxLoop.ts";
 
 export interface SenderPorts extends OutboxLoopPorts {
@@ -77,6 +79,8 @@ export class Sender extends OutboxLoop<SenderPorts> {
     const signal = AbortSignal.any([lifetime.signal, this.signal]);
     let sending = false;
     try {
+      const sent = entry.askFirst && !this.yields ? await this.askRoom(entry, signal) : null;
+      if (sent !== null) return { kind: "sent", eventId: sent };
       const event = await this.prepare(entry, room, signal);
       if (event === null) return { kind: "retry", notBefore: clock.now(), doubtful: false };
       if (clock.now() > lastMoment) return dropped("expired");
@@ -90,6 +94,15 @@ export class Sender extends OutboxLoop<SenderPorts> {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  private async askRoom(entry: OutboxEntry, signal: AbortSignal): Promise<EventId | null> {
+    const { homeserver, engine, log } = this.ports;
+    const sent = await answerInRoom(entry, engine.identity.userId, homeserver, signal);
+    const { roomId, causeEventId: eventId } = entry;
+    if (sent !== null)
+      log.info({ roomId, eventId, answerId: sent }, "the room has this answer already; it is not sent again");
+    return sent;
   }
 
   private noteNotice(): void {

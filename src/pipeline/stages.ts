@@ -24,6 +24,8 @@ import { Advertisement } from "../rooms/advertisement.ts";
 import { Declines } from "../rooms/declines.ts";
 import { Invitations } from "../rooms/invitations.ts";
 import { Residence } from "../rooms/residence.ts";
+import type { CopyWatch } from "../session/copyWatch.ts";
+import { OwnKeyWatch } from "../session/ownKeyWatch.ts";
 import { SyncLoop } from "../session/syncLoop.ts";
 import type { Vitals } from "../vitals.ts";
 import { Decryptor } from "./decryptor.ts";
@@ -43,6 +45,7 @@ export interface Foundation {
   readonly homeserver: Homeserver;
   readonly versions: ServerVersions;
   readonly engine: CryptoEngine;
+  readonly copyWatch: CopyWatch;
   readonly rooms: RoomStates;
   readonly invites: Invites;
   readonly outbox: Outbox;
@@ -117,6 +120,7 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
   };
   const answers = { ...lane, drainMs: Math.min(limits.shutdownGraceMs, LONGEST_DRAIN_MS) };
   const messages = new Pause();
+  const ownKeys = new OwnKeyWatch(base);
   const { freeDiskBytes, settledRowsMs } = limits;
   const decryptor = new Decryptor({
     ...judging,
@@ -141,11 +145,12 @@ export function createStages(foundation: Foundation, rules: () => Rules, ports: 
     ["advertisement", advertisement],
     ["declines", new Declines({ ...base, policy: () => rules().config.invites })],
     ["invitations", new Invitations({ ...base, policy: () => rules().config.invites })],
+    ["own keys", ownKeys],
     [
       "sync",
       new SyncLoop({
         ...base,
-        receiver: new Intake({ ...base, limit: limits.inbox }),
+        receiver: new Intake({ ...base, onOwnDevices: () => ownKeys.nudge(), limit: limits.inbox }),
         stateAfter: offersStateAfter(versions),
       }),
     ],

@@ -15,6 +15,7 @@ import type { DocketError } from "../errors.ts";
 import { Credentials } from "../journal/credentials.ts";
 import type { Database } from "../journal/database.ts";
 import { claimOwnership, type Role } from "../journal/ownership.ts";
+import { SentIndexes } from "../journal/sentIndexes.ts";
 import { closeAll } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import { DocketClient } from "../matrix/client.ts";
@@ -51,6 +52,10 @@ export interface SessionPorts {
   readonly onIdentityChanged?: (userId: UserId, wasVerified: boolean) => void;
   /** Whom room keys are given to, asked for each encryption; what the configuration says where it is left out. */
   readonly sendTo?: () => SendTo;
+  /** Told of each upload of our own keys that the homeserver took. */
+  readonly onKeysUploaded?: () => void;
+  /** Told, once or more, that the homeserver has other one-time keys of this device than those in the data directory. */
+  readonly onKeysRefused?: () => void;
 }
 
 export interface Session extends Connection {
@@ -98,6 +103,7 @@ export async function openSession(
     const keyStore = await KeyStore.open({ database, libraryVersion: await cryptoLibraryVersion(), onFatal, log });
     opened.push(() => keyStore.close());
     keyStore.install();
+    const sentIndexes = new SentIndexes(database);
     const engine = await createCryptoEngine({
       userId,
       deviceId,
@@ -112,6 +118,11 @@ export async function openSession(
       storedKey: storedBackupKey(config, { homeserver, userId }),
       ...(metrics === undefined ? {} : { metrics }),
       ...(vitals === undefined ? {} : { vitals }),
+      // Whoever follows all rooms learns from the sync how far they are; a requester asks in one, and seldom.
+      doubtsRoomKeys: ports.role === "bot",
+      onEncrypted: (roomId, sessionId, index) => sentIndexes.note(roomId, sessionId, index),
+      ...(ports.onKeysUploaded === undefined ? {} : { onKeysUploaded: ports.onKeysUploaded }),
+      ...(ports.onKeysRefused === undefined ? {} : { onKeysRefused: ports.onKeysRefused }),
       ...(ports.onNewSessions === undefined ? {} : { onNewSessions: ports.onNewSessions }),
       ...(ports.parkedSessions === undefined ? {} : { parkedSessions: ports.parkedSessions }),
       ...(ports.wakeRoom === undefined ? {} : { wakeRoom: ports.wakeRoom }),

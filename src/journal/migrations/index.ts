@@ -3,6 +3,7 @@ import { identityDrafts } from "./identityDrafts.ts";
 import { keyStoreTables } from "./keyStoreTables.ts";
 import { journalTables } from "./journalTables.ts";
 import { receiptsAndRooms } from "./receiptsAndRooms.ts";
+import { sentIndexes } from "./sentIndexes.ts";
 import { signedInDevices } from "./signedInDevices.ts";
 import { trust } from "./trust.ts";
 
@@ -13,4 +14,5 @@ export const migrations: readonly string[] = [
   signedInDevices,
   identityDrafts,
   trust,
+  sentIndexes,
 ];

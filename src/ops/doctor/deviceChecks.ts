@@ -1,12 +1,10 @@
 /** Checks of the bot's device and of its keys on the homeserver. */
 import { backupCheck } from "./backupCheck.ts";
+import { FEW_KEYS } from "../../vitals.ts";
 import { ifKnown, sentence, type Check } from "./check.ts";
 import type { Facts, KeyCounts, PublishedKeys } from "./facts.ts";
 import { identityChecks } from "./identityChecks.ts";
 import { ok, unknown, warning, wrong, type Verdict } from "./finding.ts";
-
-/** The crypto library keeps about fifty there. */
-const FEW_KEYS = 5;
 
 export const deviceChecks: readonly Check[] = [
   { name: "device", judge: judgeDevice },
@@ -36,6 +34,11 @@ function judgeKeys({ identity, bot }: Facts, keys: PublishedKeys): Verdict {
     return wrong(
       `The device's keys in the data directory could not be read: ${sentence(identity.failure)}`,
       "See data_directory.",
+    );
+  if (keys.ed25519 === null && bot.kind === "running" && bot.vitals.ownKeys === "none")
+    return wrong(
+      "The homeserver does not show the keys of the bot's device any more: the device was deleted there, and nobody can encrypt for the bot.",
+      "Sign in again with a new, empty data.directory; keep this one, which holds the record.",
     );
   if (keys.ed25519 === null) {
     const advice = "It uploads them when it starts; if it runs for a while, its log says why they are not there.";

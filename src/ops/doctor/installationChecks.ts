@@ -1,21 +1,30 @@
 /** Checks of what stands on this machine: configuration, bot, data directory, files, disk. */
 import type { Config } from "../../config/config.ts";
 import type { ConfigProblem } from "../../errors.ts";
+import { foundAndAdvice } from "../../session/copyWords.ts";
 import { checkNames as doingNames } from "../healthChecks.ts";
-import { asSentence, configFileOf, sentence, several, withConfig, type Check } from "./check.ts";
+import { asSentence, configFileOf, fromJournal, sentence, several, withConfig, type Check } from "./check.ts";
 import type { BotFacts, DirectoryFacts, Facts, FileFact } from "./facts.ts";
 import { off, ok, unknown, warning, wrong, type Detail, type Verdict } from "./finding.ts";
 
 /** With less than this much above `limits.free_disk` it is time to look. */
 const ROOM_TO_SPARE = 2;
 /** Notes that other checks tell, with what to do. */
-const TOLD_ELSEWHERE: ReadonlySet<string> = new Set(["receipts", "capabilities", "key_backup"]);
+const TOLD_ELSEWHERE: ReadonlySet<string> = new Set(["receipts", "capabilities", "key_backup", "key store"]);
 
 export const installationChecks: readonly Check[] = [
   { name: "configuration", judge: ({ configuration }) => judgeConfiguration(configuration) },
   { name: "bot", judge: judgeBot },
   { name: "notes", judge: ({ bot }) => judgeNotes(bot) },
   { name: "data_directory", judge: judgeDirectory },
+  {
+    name: "older_copy",
+    judge: fromJournal(({ copySign }) =>
+      copySign === null
+        ? ok("Nothing says that the data directory is an older copy of itself.")
+        : wrong(...foundAndAdvice(copySign)),
+    ),
+  },
   { name: "files", judge: ({ files }) => judgeFiles(files) },
   { name: "disk", judge: withConfig(judgeDisk) },
 ];

@@ -25,6 +25,7 @@ export const census: Census = {
   dropped: [],
   droppedDoubtful: 0,
   trust: { withheld: [], untrusted: { count: 0, senders: 0 }, identityChanges: [] },
+  copySign: null,
   joined: [{ roomId: ROOM, encrypted: true }],
 };
 
