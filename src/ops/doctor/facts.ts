@@ -10,7 +10,6 @@ import type { Greeting } from "../../matrix/homeserver.ts";
 import type { DeviceId, RoomId, UserId } from "../../protocol/ids.ts";
 import type { Facts as VitalFacts } from "../../vitals.ts";
 import type { HealthReport } from "../readiness.ts";
-import type { RecoveryFacts } from "./recoveryFacts.ts";
 
 /** A question that failed. */
 export interface Failure {
@@ -115,7 +114,15 @@ export interface KeyCounts {
 
 /** What an administrator's token was told of the limit on the bot's messages. */
 export interface LimitOverride {
-  /** Null for no override; 0 for no limit. */
+  /** Where it is, as far as can be seen from here. */
+export interface RecoveryFacts {
+  /** In docket.db, because nobody could be given it yet; null where the database can't be read. */
+  readonly isKept: boolean | null;
+  /** `absent`: the configuration names a file that is not there. */
+  readonly configured: "there" | "absent" | "not_configured";
+}
+
+/** Null for no override; 0 for no limit. */
   readonly messagesPerSecond: number | null;
 }
 

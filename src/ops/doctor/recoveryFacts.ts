@@ -4,14 +4,7 @@ import type { Config } from "../../config/config.ts";
 import type { Database } from "../../journal/database.ts";
 import { IdentityDrafts } from "../../journal/identityDrafts.ts";
 import { ask } from "./asked.ts";
-
-/** Where it is, as far as can be seen from here. */
-export interface RecoveryFacts {
-  /** In docket.db, because nobody could be given it yet; null where the database can't be read. */
-  readonly isKept: boolean | null;
-  /** `absent`: the configuration names a file that is not there. */
-  readonly configured: "there" | "absent" | "not_configured";
-}
+import type { RecoveryFacts } from "./facts.ts";
 
 /** @param config null where it has mistakes; @param database null where there is none that could be read */
 export async function lookForRecoveryKey(config: Config | null, database: Database | null): Promise<RecoveryFacts> {
