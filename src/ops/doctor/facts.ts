@@ -112,9 +112,7 @@ export interface KeyCounts {
   readonly hasFallback: boolean | null;
 }
 
-/** What an administrator's token was told of the limit on the bot's messages. */
-export interface LimitOverride {
-  /** Where it is, as far as can be seen from here. */
+/** Where it is, as far as can be seen from here. */
 export interface RecoveryFacts {
   /** In docket.db, because nobody could be given it yet; null where the database can't be read. */
   readonly isKept: boolean | null;
@@ -122,7 +120,9 @@ export interface RecoveryFacts {
   readonly configured: "there" | "absent" | "not_configured";
 }
 
-/** Null for no override; 0 for no limit. */
+/** What an administrator's token was told of the limit on the bot's messages. */
+export interface LimitOverride {
+  /** Null for no override; 0 for no limit. */
   readonly messagesPerSecond: number | null;
 }
 
