@@ -112,6 +112,14 @@ export interface KeyCounts {
   readonly hasFallback: boolean | null;
 }
 
+/** Where it is, as far as can be seen from here. */
+export interface RecoveryFacts {
+  /** In docket.db, because nobody could be given it yet; null where the database can't be read. */
+  readonly isKept: boolean | null;
+  /** `absent`: the configuration names a file that is not there. */
+  readonly configured: "there" | "absent" | "not_configured";
+}
+
 /** What an administrator's token was told of the limit on the bot's messages. */
 export interface LimitOverride {
   /** Null for no override; 0 for no limit. */
