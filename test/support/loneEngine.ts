@@ -2,7 +2,8 @@
 import type { TestContext } from "node:test";
 import { systemClock } from "../../src/clock.ts";
 import type { CryptoChanges, CryptoEngine } from "../../src/crypto/cryptoEngine.ts";
-import { createCryptoEngine, type CryptoEngineOptions } from "../../src/crypto/engine.ts";
+import { createCryptoEngine } from "../../src/crypto/engine.ts";
+import type { CryptoEngineOptions } from "../../src/crypto/cryptoEngineOptions.ts";
 import { ServerUnreachable } from "../../src/errors.ts";
 import { silentLogger } from "../../src/logging.ts";
 import type { Homeserver } from "../../src/matrix/homeserver.ts";
