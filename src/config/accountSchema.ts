@@ -11,7 +11,7 @@ export const account = z
     recovery_key: spacedSecret(
       "The recovery key of the account's secret storage, as ${file:PATH} or ${env:NAME}. A file that does not exist is written when Docket makes the key.",
     ).optional(),
-    password: secret(
+    password: spacedSecret(
       "The account's password, as ${env:NAME} or ${file:PATH}: only for a homeserver that asks for it when the identity is made.",
     ).optional(),
     create_identity: z.boolean().default(true).meta({

@@ -100,13 +100,13 @@ export function secret(description: string): z.ZodType<Secret, unknown> {
   );
 }
 
-/** A secret that people write down: words or groups, with spaces between them. */
+/** A secret that people think of or write down: any text of one line, spaces and all. */
 export function spacedSecret(description: string): z.ZodType<Secret, unknown> {
   return leaf<Secret>(
     (found) => {
       if (typeof found !== "string" || found.trim() === "") return { expected: "text, best as `${file:PATH}`" };
-      if (!/^[^\p{Cc}\p{Zl}\p{Zp}]{1,1024}$/u.test(found.trim())) return { expected: "text in one line" };
-      return { value: new Secret(found.trim()) };
+      if (!/^[^\p{Cc}\p{Zl}\p{Zp}]{1,1024}$/u.test(found)) return { expected: "text in one line" };
+      return { value: new Secret(found) };
     },
     { type: "string", minLength: 1, description },
     true,

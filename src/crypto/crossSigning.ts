@@ -59,7 +59,7 @@ export class CrossSigning {
     const { machine, identity } = this.options;
     await machine.use("registerUserIdentityUpdatedCallback", (olm) => {
       olm.registerUserIdentityUpdatedCallback((user) => {
-        if (user.toString() === identity.userId) for (const listener of this.listeners) listener();
+        if (user.toString() === identity.userId) this.noteChange();
         return Promise.resolve();
       });
       return Promise.resolve();
@@ -73,6 +73,11 @@ export class CrossSigning {
   onChange(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => void this.listeners.delete(listener);
+  }
+
+  /** Somebody has changed how this device stands to the identity: whoever watches looks anew. */
+  noteChange(): void {
+    for (const listener of this.listeners) listener();
   }
 
   /**

@@ -82,10 +82,10 @@ async function secretIn(seen: SeenIdentity, recoveryKey: string, name: string): 
   );
 }
 
-/** Signed by one identity, whose private keys are in the one secret storage, which this recovery key opens. */
+/** Signed by one identity, whose private keys are in the account's secret storage, which this recovery key opens. */
 export async function assertWhole(seen: SeenIdentity, recoveryKey: string): Promise<void> {
   assert.equal(seen.signature, "signed");
-  assert.deepEqual(seen.storageKeys, [`m.secret_storage.key.${seen.defaultKey}`]);
+  assert.ok(seen.storageKeys.includes(`m.secret_storage.key.${seen.defaultKey}`), "the default key is described");
   const read = (name: string): Promise<string> => secretIn(seen, recoveryKey, `m.cross_signing.${name}`);
   const secrets = {
     master: await read("master"),

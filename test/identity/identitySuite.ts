@@ -51,6 +51,7 @@ export function describeIdentity(startHomeserver: () => Promise<IdentityHomeserv
     assert.equal(statSync(file).mode & 0o777, 0o600);
     const seen = await lookAtIdentity(homeserver.url, account);
     await assertWhole(seen, recoveryKey);
+    assert.equal(seen.storageKeys.length, 1);
     assert.equal(await bot.stop(), 0);
     const log = JSON.stringify(bot.lines) + bot.stderr;
     for (const text of [recoveryKey, recoveryKey.replaceAll(" ", "")]) assert.ok(!log.includes(text));
@@ -131,6 +132,7 @@ export function describeIdentity(startHomeserver: () => Promise<IdentityHomeserv
       assert.deepEqual(second.standing, { kind: "signed" }, about);
       const whole = await lookAtIdentity(homeserver.url, account);
       await assertWhole(whole, readFileSync(recoveryFile, "utf8").trim());
+      assert.equal(whole.storageKeys.length, 1, about);
       if (half.master !== null) assert.equal(whole.master, half.master, about);
       if (half.backup !== null) assert.deepEqual(whole.backup, half.backup, about);
       if (fileBefore !== null) assert.equal(readFileSync(recoveryFile, "utf8"), fileBefore, about);

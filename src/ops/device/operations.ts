@@ -2,10 +2,15 @@
 import type { AnyDeviceOperation } from "./deviceOperations.ts";
 import { importRoomKeys } from "./importRoomKeys.ts";
 import { restoreBackup } from "./restoreBackup.ts";
+import { handOverRecoveryKey } from "./handOverRecoveryKey.ts";
+import { createIdentity, resetIdentity } from "./makeIdentity.ts";
 import { showIdentity } from "./showIdentity.ts";
 
 export const deviceOperations = [
   showIdentity,
+  handOverRecoveryKey,
+  createIdentity,
+  resetIdentity,
   importRoomKeys,
   restoreBackup,
 ] as unknown as readonly AnyDeviceOperation[];
