@@ -82,6 +82,11 @@ export class Stage {
     await this.#process.line(waits, `${eventId} was parked`);
   }
 
+  /** Resolves when the bot has decided about the event, and so has recorded it as it could read it. */
+  async decided(eventId: string): Promise<void> {
+    await this.#process.line((line) => line["eventId"] === eventId && line.msg === "decided", `${eventId} was decided`);
+  }
+
   /** The library's own device: one process for all tests, since each start costs a second. */
   async peer(library: Library): Promise<PeerProcess> {
     const running = this.#peers.get(library);
