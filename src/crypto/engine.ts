@@ -101,7 +101,7 @@ class Engine implements CryptoEngine {
     this.options = options;
     this.machine = machine;
     this.outbound = new OutboundSessions(options.doubtsRoomKeys ?? false);
-    const { homeserver, clock, log, onFatal, userId: ownUserId } = options;
+    const { homeserver, clock, log, userId: ownUserId } = options;
     const { signal } = this.stopping;
     const memberQueryTimeoutMs = options.memberQueryTimeoutMs ?? MEMBER_QUERY_TIMEOUT_MS;
     const waitMs = memberQueryTimeoutMs * SHARE_OF_ONE_QUERY;
@@ -120,15 +120,8 @@ class Engine implements CryptoEngine {
       onDue: onDueChanged,
       ...uploadNews(options),
     });
-    this.upkeep = new KeyUpkeep({
-      requests: this.requests,
-      claims,
-      devices: this.devices,
-      clock,
-      log,
-      signal,
-      onFatal,
-    });
+    const [own, requests] = [{ devices: this.devices, claims, signal }, this.requests];
+    this.upkeep = new KeyUpkeep({ ...options, ...own, requests });
     this.crossSigning = new CrossSigning({ machine, homeserver, identity });
     this.backup = new KeyBackup({ ...options, machine, signal });
     this.roomKeyImport = new RoomKeyImport(machine);
@@ -136,12 +129,11 @@ class Engine implements CryptoEngine {
     this.rooms = new RoomEncryption({
       machine,
       homeserver,
-      devices: this.devices,
-      requests: this.requests,
-      claims,
+      ...own,
+      requests,
       settings: new RoomSettings(machine),
       outbound: this.outbound,
-      onEncrypted: (...message) => options.onEncrypted?.(...message),
+      onEncrypted: options.onEncrypted,
       ownUserId,
       sendTo: options.sendTo ?? (() => "cross_signed"),
       metrics: options.metrics,

@@ -45,7 +45,7 @@ export interface RoomEncryptionOptions {
   readonly settings: RoomSettings;
   readonly outbound: OutboundSessions;
   /** Told of each message before anybody else gets it; what it throws keeps the message back. */
-  readonly onEncrypted: (roomId: RoomId, sessionId: string, messageIndex: number) => void;
+  readonly onEncrypted: ((roomId: RoomId, sessionId: string, messageIndex: number) => void) | undefined;
   readonly ownUserId: string;
   /** Asked for each encryption: an operator may change it. */
   readonly sendTo: () => SendTo;
@@ -181,7 +181,7 @@ export class RoomEncryption {
     const content = JSON.parse(encrypted) as JsonObject;
     const { session_id: sessionId, ciphertext } = content;
     const index = typeof ciphertext === "string" ? messageIndexOf(ciphertext) : null;
-    if (typeof sessionId === "string" && index !== null) this.options.onEncrypted(roomId, sessionId, index);
+    if (typeof sessionId === "string" && index !== null) this.options.onEncrypted?.(roomId, sessionId, index);
     return content;
   }
 
