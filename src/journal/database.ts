@@ -61,6 +61,8 @@ export class Database {
           sqlite.pragma("journal_mode = WAL");
           sqlite.pragma("synchronous = FULL");
           sqlite.pragma("foreign_keys = ON");
+          // What is deleted is overwritten: answers, keys, a recovery key that somebody has now.
+          sqlite.pragma("secure_delete = ON");
           migrate(sqlite, file);
           return new Database(directory, sqlite, lock);
         } catch (error) {

@@ -1583,4 +1583,15 @@ export const faults: readonly Fault[] = [
       name: "what came there meanwhile is not replaced, unless that is wanted",
     },
   },
+  {
+    name: "remnants",
+    breaks: "a recovery key that somebody has can't be read out of the database any more",
+    file: "src/journal/database.ts",
+    find: 'sqlite.pragma("secure_delete = ON");',
+    replace: "",
+    test: {
+      file: "test/unit/journal/identityDrafts.test.ts",
+      name: "a recovery key that somebody has, and the secrets of a finished draft, are in no file of the data directory any more",
+    },
+  },
 ];

@@ -52,8 +52,8 @@ export interface IdentityOrders {
     readonly order: { readonly recoveryKey: string };
     readonly result: { readonly total: number; readonly imported: number };
   };
-  /** The answer comes when the backup has as many room keys as this device. The result is their number. */
-  readonly waitForBackup: { readonly order: Readonly<Record<string, never>>; readonly result: number };
+  /** The answer comes when the backup has that many room keys; null: as many as this device. The result is their number. */
+  readonly waitForBackup: { readonly order: { readonly keys: number | null }; readonly result: number };
   /** All room keys in a file encrypted with a passphrase, as clients exchange it. */
   readonly exportKeys: { readonly order: { readonly passphrase: string }; readonly result: string };
   /** The result is how many room keys the file had. */

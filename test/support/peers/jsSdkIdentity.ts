@@ -148,14 +148,13 @@ export class JsSdkIdentity {
     });
   }
 
-  async waitForBackup(): Promise<number> {
-    let count = 0;
-    await this.#until(async () => {
-      const info = await this.#backup();
-      count = info?.count ?? 0;
-      return info !== null && count >= (await this.#crypto.exportRoomKeys()).length;
-    });
-    return count;
+  async waitForBackup({ keys }: Order<"waitForBackup">): Promise<number> {
+    for (;;) {
+      const { count } = (await this.#backup()) ?? { count: -1 };
+      if (count >= (keys ?? (await this.#crypto.exportRoomKeys()).length)) return count;
+      // Nobody tells of what another device has backed up.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 
   async exportKeys({ passphrase }: Order<"exportKeys">): Promise<string> {

@@ -37,7 +37,7 @@ type Obeying = {
 
 class JsSdkPeer {
   readonly #account: PeerAccount;
-  readonly #gate = new KeyGate(() => this.#wake());
+  readonly #gate = new KeyGate();
   readonly #keyring = new Keyring();
   readonly #client: MatrixClient;
   #wakers: (() => void)[] = [];
@@ -90,7 +90,7 @@ class JsSdkPeer {
       recover: (order) => identity.recover(order),
       readSecrets: (order) => identity.readSecrets(order),
       restoreBackup: (order) => identity.restoreBackup(order),
-      waitForBackup: () => identity.waitForBackup(),
+      waitForBackup: (order) => identity.waitForBackup(order),
       exportKeys: (order) => identity.exportKeys(order),
       importKeys: (order) => identity.importKeys(order),
       isolate: (order) => identity.isolate(order),

@@ -1,21 +1,11 @@
-/**
- * The room keys that a peer gives out. Those in messages to devices are handed on, or kept back until they are let go, so that what
- * it sends comes before its key. Those that went into the backup are told.
- */
+/** The messages to devices in which a peer gives out room keys: handed on, or kept back until they are let go. */
 export class KeyGate {
-  readonly #backedUp: () => void;
   #held: (() => Promise<unknown>)[] | null = null;
-
-  constructor(backedUp: () => void) {
-    this.#backedUp = backedUp;
-  }
 
   readonly fetch: typeof globalThis.fetch = async (input, init) => {
     const url = input instanceof Request ? input.url : String(input);
     if (this.#held === null || init?.method !== "PUT" || !url.includes("/sendToDevice/m.room.encrypted/")) {
-      const response = await fetch(input, init);
-      if (init?.method === "PUT" && url.includes("/room_keys/keys")) this.#backedUp();
-      return response;
+      return await fetch(input, init);
     }
     const { signal: _itsOwnTimeout, ...kept } = init;
     this.#held.push(() => fetch(url, kept));
