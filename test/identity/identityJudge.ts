@@ -94,5 +94,9 @@ export async function assertWhole(seen: SeenIdentity, recoveryKey: string): Prom
   };
   assert.equal(masterKeyOf(secrets), seen.master, "the private keys in secret storage are the identity's");
   const backupKey = BackupDecryptionKey.fromBase64(await secretIn(seen, recoveryKey, "m.megolm_backup.v1"));
-  assert.equal(backupKey.megolmV1PublicKey.publicKeyBase64, seen.backup?.publicKey, "the backup is the one of that key");
+  assert.equal(
+    backupKey.megolmV1PublicKey.publicKeyBase64,
+    seen.backup?.publicKey,
+    "the backup is the one of that key",
+  );
 }
