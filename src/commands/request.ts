@@ -16,6 +16,7 @@ import { Progress } from "../requester/progress.ts";
 import { readSubject } from "../requester/question.ts";
 import { inWords, type Fact } from "../requester/report.ts";
 import { isRoomReference } from "../requester/roomLookup.ts";
+import { recoveryKeyWords } from "../session/recoveryHandover.ts";
 import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
 import { readText, whyUnread } from "./standardInput.ts";
 
@@ -115,6 +116,7 @@ async function askFor(room: string, options: RequestOptions, context: CommandCon
       log: createLogger(options.verbose === true ? "info" : "silent", stderr),
       stop,
       onFatal: (error) => context.endNow(error),
+      showRecoveryKey: stderr.isTerminal === true ? (key) => stderr.write(recoveryKeyWords(key)) : null,
       tell,
       showWaiting: (state) => progress.show(state),
     });

@@ -19,6 +19,7 @@ import { offersStateAfter } from "../matrix/syncQuery.ts";
 import type { Dialect } from "../protocol/dialects.ts";
 import type { EventId, RoomId, TxnId } from "../protocol/ids.ts";
 import { readReference } from "../protocol/responses.ts";
+import { identityUpkeep } from "../session/identityUpkeep.ts";
 import { openSession, type Session } from "../session/openSession.ts";
 import { SyncLoop } from "../session/syncLoop.ts";
 import { Vitals } from "../vitals.ts";
@@ -59,6 +60,8 @@ export interface AskPorts {
   /** Stops waiting: what is there by then counts. */
   readonly stop: AbortSignal;
   readonly onFatal: (error: Error) => never;
+  /** Shows the recovery key of a new identity to the person at the terminal; null: nobody is there. */
+  readonly showRecoveryKey: ((recoveryKey: string) => void) | null;
   readonly tell: (fact: Fact) => void;
   /** Called at least once a second. */
   readonly showWaiting: (state: Waiting) => void;
@@ -101,6 +104,15 @@ class Exchange {
     this.replies = new Replies(this.txnId, ports.config.account.user, ports.tell);
   }
 
+  /** Who answers to signed devices alone (MSC4153), as Docket does, gives an unsigned one no key. It must not keep the question from being asked. */
+  private async signUp(session: Session, onFailure: (error: unknown) => void): Promise<void> {
+    const { database, config, clock, log, showRecoveryKey } = this.ports;
+    const vitals = new Vitals();
+    const upkeep = identityUpkeep(session, { database, config, showRecoveryKey, clock, log, vitals, onFailure });
+    this.closing.push(() => upkeep.stop());
+    await upkeep.start();
+  }
+
   async run(): Promise<Summary> {
     const { database, config, clock, log, stop, onFatal } = this.ports;
     const onFailure = (error: unknown): void => this.fail(error);
@@ -125,7 +137,10 @@ class Exchange {
     const found = await readRoom(roomId, userId, homeserver, stop);
     if (found.kind === "refused") return this.refused(found.problem, found.refusal);
     follower.follow(found.state);
-    if (this.rooms.view(roomId)?.everEncrypted === true) await keysPublished(session, clock, stop);
+    if (this.rooms.view(roomId)?.everEncrypted === true) {
+      await keysPublished(session, clock, stop);
+      await this.signUp(session, onFailure);
+    }
     await follower.catchUp(stateAfter, stop);
     const filter = filterOf(roomId);
     const vitals = new Vitals();

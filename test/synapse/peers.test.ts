@@ -156,6 +156,18 @@ test("in one room with the bot, matrix-nio and matrix-js-sdk all read all", asyn
   for (const eventId of sent) assert.equal(asObject(record.get(eventId)?.["content"])["place"], "Bridge Street 3");
 });
 
+test("a sender that gives its keys to signed devices alone is answered: the bot has signed its device by itself", async () => {
+  const peer = await stage.peer("matrix-js-sdk");
+  await peer.order("setUpIdentity", { password: "not a secret", backup: false });
+  await peer.order("isolate", { signedOnly: true });
+  const roomId = await stage.room(peer);
+  await peer.order("waitForSigned", { userId: stage.bot.userId, deviceId: stage.bot.deviceId });
+  const answer = await peer.answerTo(await report(peer, roomId));
+  assert.equal(answer.status, "success");
+  await stage.assertEncryptedByBot(peer, answer.event);
+  await peer.order("isolate", { signedOnly: false });
+});
+
 describeInterop(() => {
   const { server } = stage;
   return Promise.resolve({

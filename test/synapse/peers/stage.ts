@@ -22,7 +22,10 @@ export type Library = (typeof LIBRARIES)[number];
 const NIO = fileURLToPath(new URL("nioPeer.py", import.meta.url));
 const PASSWORD = "not a secret";
 const SCHEMA = { type: "object", properties: { place: { type: "string" } }, required: ["place"] };
+/** matrix-nio can't sign its device, and would be given no key of an answer. */
 const YAML = `
+encryption:
+  send_to: all
 invites:
   accept: ["@*:localhost"]
   notice: false
