@@ -20,7 +20,7 @@ export interface SeenIdentity {
   /** Names of the keys that are described in the account's data. */
   readonly storageKeys: readonly string[];
   readonly defaultKey: string | null;
-  /** Account data by type. */
+  /** Account data by type, without the mark of a data directory that moves with every start. */
   readonly accountData: ReadonlyMap<string, Json>;
   readonly backup: { readonly version: string; readonly publicKey: string } | null;
 }
@@ -51,7 +51,8 @@ export async function lookAtIdentity(url: string, account: SignedIn): Promise<Se
   const filter = JSON.stringify({ room: { rooms: [] }, presence: { types: [] } });
   const sync = await call(url, accessToken, "GET", `/sync?filter=${encodeURIComponent(filter)}`);
   const events = ((sync["account_data"] as Json | undefined)?.["events"] ?? []) as { type: string; content: Json }[];
-  const accountData = new Map(events.map(({ type, content }) => [type, content]));
+  const lasting = events.filter(({ type }) => !type.startsWith("io.github.matrix-docket.device."));
+  const accountData = new Map(lasting.map(({ type, content }) => [type, content]));
   const backup = await call(url, accessToken, "GET", "/room_keys/version");
   const [named] = Object.values(master ?? {});
   return {
