@@ -109,7 +109,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     opened.push(() => database.close());
     requireFreeSpace(config.data.directory, config.limits.freeDiskBytes);
     const device = (): Device | null =>
-      session === null ? null : { session, database, config: configNow(), clock, log };
+      session === null ? null : { session, isSyncing: true, database, config: configNow(), clock, log };
     const work = new DeviceOperations({ operations: deviceOperations, device, log });
     const operations = createOperations({
       config,
@@ -140,6 +140,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
       onFatal,
       onKeysUploaded: () => marks.noteUpload(),
       onKeysRefused: () => void supervise((async () => copyWatch.raise("one_time_keys"))(), onFailure),
+      verifiers: () => rules.config.encryption.verifiers,
       onNewSessions: (sessions) => void supervise(inbox.unpark(sessions), onFailure),
       parkedSessions: (after, most) => parkedSessions(database, after, most),
       wakeRoom: (roomId) => inbox.unparkRoom(roomId),

@@ -3,6 +3,7 @@
  * knows that this Node can load the rest, and so must stay free of static imports (the bundle keeps the rest in files of its own).
  */
 import type { CommandContext, TextSink } from "./commands/command.ts";
+import type { LineReader } from "./commands/standardInput.ts";
 
 const OLDEST_NODE = [22, 18] as const;
 /** `ExitCode` of errors.ts, which is not loaded yet. */
@@ -68,9 +69,14 @@ async function main(): Promise<void> {
     if (hangUps > 0) listener();
   };
 
+  let lines: LineReader | null = null;
   const stdin: CommandContext["stdin"] = {
     isTerminal: process.stdin.isTTY,
     text: async (maxBytes) => (await import("./commands/standardInput.ts")).readText(process.stdin, maxBytes),
+    line: async (signal) => {
+      lines ??= new (await import("./commands/standardInput.ts")).LineReader(process.stdin);
+      return await lines.next(signal);
+    },
     hiddenLine: async (prompt) => {
       const { readHiddenLine } = await import("./commands/standardInput.ts");
       // Ctrl-C comes as a character while nothing is shown.

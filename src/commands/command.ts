@@ -16,6 +16,8 @@ export interface TextSource {
   readonly isTerminal: boolean;
   /** All of it. @throws RangeError it is longer than `maxBytes` */
   text(maxBytes: number): Promise<string>;
+  /** The next line; null at the end, or when the signal aborts. */
+  line(signal: AbortSignal): Promise<string | null>;
   /** A line that a person types at the terminal without its being shown. @param prompt goes to standard error */
   hiddenLine(prompt: string): Promise<string>;
 }

@@ -4,9 +4,16 @@ import type { AddCommand, CommandContext, RunCommand } from "./command.ts";
 import { addIdentityCreate, addIdentityReset } from "./identityMake.ts";
 import { addIdentityRestore } from "./identityRestore.ts";
 import { addIdentityShow } from "./identityShow.ts";
+import { addIdentityVerify } from "./identityVerify.ts";
 
 /** In the order of `docket identity --help`. */
-const subcommands: readonly AddCommand[] = [addIdentityShow, addIdentityCreate, addIdentityRestore, addIdentityReset];
+const subcommands: readonly AddCommand[] = [
+  addIdentityShow,
+  addIdentityCreate,
+  addIdentityVerify,
+  addIdentityRestore,
+  addIdentityReset,
+];
 
 export function addIdentity(program: Command, context: CommandContext, run: RunCommand): void {
   const identity = program

@@ -51,7 +51,11 @@ export async function onDevice<Input, Report, Result, Question, Reply>(
     });
     try {
       await session.start();
-      const result = await operation.run({ session, database, config, clock: systemClock, log }, input, talk);
+      const result = await operation.run(
+        { session, isSyncing: false, database, config, clock: systemClock, log },
+        input,
+        talk,
+      );
       return { kind: "done", result };
     } finally {
       await session.stop();

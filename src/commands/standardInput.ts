@@ -66,3 +66,53 @@ export async function readHiddenLine(
   if (ending === "interrupt") onInterrupt();
   return typed.join("");
 }
+
+const LONGEST_LINE = 4_096;
+
+/** Reads line by line, and leaves the input alone in between: a process that waits for nothing else can end. */
+export class LineReader {
+  private readonly input: Readable;
+  private read = "";
+  private ended = false;
+
+  constructor(input: Readable) {
+    this.input = input;
+  }
+
+  /** @returns null at the end, or when the signal aborts; what is longer than any answer is cut */
+  async next(signal: AbortSignal): Promise<string | null> {
+    for (;;) {
+      const end = this.read.indexOf("\n");
+      if (end >= 0) {
+        const line = this.read.slice(0, end);
+        this.read = this.read.slice(end + 1);
+        return line.replace(/\r$/, "").slice(0, LONGEST_LINE);
+      }
+      if (signal.aborted || this.ended) return null;
+      await this.more(signal);
+    }
+  }
+
+  private more(signal: AbortSignal): Promise<void> {
+    const { input } = this;
+    return new Promise((resolve) => {
+      const done = (): void => {
+        input.off("data", take).off("end", finish).off("error", finish).pause();
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const take = (chunk: Buffer | string): void => {
+        // Without an end of line it is no answer.
+        this.read = `${this.read}${chunk.toString()}`.slice(-16 * LONGEST_LINE);
+        done();
+      };
+      const finish = (): void => {
+        this.ended = true;
+        if (this.read !== "") this.read += "\n";
+        done();
+      };
+      signal.addEventListener("abort", done, { once: true });
+      input.setEncoding("utf8").on("data", take).once("end", finish).once("error", finish).resume();
+    });
+  }
+}

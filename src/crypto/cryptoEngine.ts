@@ -7,6 +7,7 @@ import type { CrossSigning } from "./crossSigning.ts";
 import type { KeyBackup } from "./keyBackup.ts";
 import type { OwnIdentity } from "./ownIdentity.ts";
 import type { SessionRef } from "./sessionRef.ts";
+import type { Verifications } from "./verification.ts";
 
 /** The encryption part of a sync response, as the server sent it. */
 export interface CryptoChanges {
@@ -166,6 +167,8 @@ export interface CryptoEngine {
   readonly trust: TrustNews;
   /** Which of the room keys on disk may still be sent with. */
   readonly outbound: RoomKeyDoubts;
+  /** Interactive verification with our own sessions and with operators. */
+  readonly verifications: Verifications;
   /**
    * Applies a sync's encryption part. Its store writes stay held, and every other use of the engine waits, until `commit`
    * has put them on disk together with the sync that brought them (`held.apply()` inside the journal's transaction).

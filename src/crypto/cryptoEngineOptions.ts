@@ -10,6 +10,7 @@ import type { ParkedSessions } from "./backupFetch.ts";
 import type { StoredKey } from "./backupUpload.ts";
 import type { SendTo } from "./cryptoEngine.ts";
 import type { OwnKeyNews } from "./ownKeyNews.ts";
+import type { FindAudience } from "./roomMessages.ts";
 import type { SessionRef } from "./sessionRef.ts";
 
 /** The library's store, as the engine needs it. `KeyStore` is one; it must be installed before the engine is made. */
@@ -43,6 +44,10 @@ export interface CryptoEngineOptions extends OwnKeyNews {
   readonly onIdentityChanged?: (userId: UserId, wasVerified: boolean) => void;
   /** Fetches the key that secret storage has for the account's backup; null where there is none, or no way to it. */
   readonly storedKey?: StoredKey;
+  /** Who is in a room, for what the library says there; by default it says nothing in rooms. */
+  readonly audience?: FindAudience;
+  /** Who may verify the bot beside its own account, as it counts now; by default nobody. */
+  readonly verifiers?: () => readonly UserId[];
   /** How long an encryption waits for the members' device lists, in milliseconds; 5 seconds by default. */
   readonly memberQueryTimeoutMs?: number;
   /** A library call that takes longer has panicked, in milliseconds; a minute by default. */

@@ -34,6 +34,7 @@ import { MemberDevices } from "./memberDevices.ts";
 import { OutboundSessions } from "./outboundSessions.ts";
 import { OutgoingRequests } from "./outgoingRequests.ts";
 import { uploadNews } from "./ownKeyNews.ts";
+import { RoomMessages } from "./roomMessages.ts";
 import { RoomEncryption } from "./roomEncryption.ts";
 import { RoomKeyImport } from "./roomKeyImport.ts";
 import { RoomSettings } from "./roomSettings.ts";
@@ -49,6 +50,8 @@ import {
   readSessions,
   receiveChanges,
 } from "./syncChanges.ts";
+import { splitToDevice } from "./verificationEvents.ts";
+import { SasVerifications } from "./verifications.ts";
 
 /** Of the library's database in the key store. */
 export const STORE_NAME = "docket";
@@ -88,6 +91,7 @@ class Engine implements CryptoEngine {
   private readonly devices: MemberDevices;
   private readonly requests: OutgoingRequests;
   private readonly rooms: RoomEncryption;
+  readonly verifications: SasVerifications;
   private readonly upkeep: KeyUpkeep;
   private readonly senders: SenderNews;
   private readonly working = new Set<Promise<unknown>>();
@@ -110,10 +114,16 @@ class Engine implements CryptoEngine {
     const devices = { machine, homeserver, clock, log, ownUserId, waitMs, signal, onDueChanged, onFailure };
     this.devices = new MemberDevices(devices);
     const claims = new SessionClaims({ machine, homeserver, clock, ownUserId, waitMs });
+    const roomMessages = new RoomMessages({
+      homeserver,
+      audience: options.audience ?? (() => null),
+      encrypt: async (...what) => (await this.encrypt(...what)).content,
+    });
     this.requests = new OutgoingRequests({
       machine,
       homeserver,
       devices: this.devices,
+      roomMessages,
       clock,
       signal,
       onFailure,
@@ -142,6 +152,15 @@ class Engine implements CryptoEngine {
     const learning = { devices: this.devices, requests: this.requests, maxWaitMs: memberQueryTimeoutMs };
     this.senders = new SenderNews({ ...options, machine, signal, ...learning });
     this.trust = this.senders;
+    const verifying = {
+      roomMessages,
+      requests,
+      ownUserId,
+      ownDeviceId: options.deviceId,
+      onDue: onDueChanged,
+      onFailure,
+    };
+    this.verifications = new SasVerifications({ ...options, machine, ...own, ...verifying });
   }
 
   async start(): Promise<void> {
@@ -154,16 +173,19 @@ class Engine implements CryptoEngine {
     await this.upkeep.start();
     this.backup.start();
     this.bundles.start();
+    this.verifications.start();
   }
 
   async receive<T>(changes: CryptoChanges, commit: (received: Received) => Promise<T>): Promise<T> {
+    // Verification has its own way into the library, behind this sync.
+    const { verification, rest: toDevice } = splitToDevice(changes.toDevice);
     let bundles: ReturnType<typeof readBundle> = [];
     const result = await this.machine.hold(async (library) => {
       const hold = this.options.keyStore?.hold() ?? null;
       try {
         this.receivedSessions = [];
         const processed = await library("receiveSyncChanges", async (olm) => {
-          const events = await receiveChanges(olm, changes);
+          const events = await receiveChanges(olm, { ...changes, toDevice });
           // The callback for room keys runs in turns of its own.
           await nextTurn();
           return events;
@@ -188,6 +210,7 @@ class Engine implements CryptoEngine {
     this.devices.forget(changes.leftUsers);
     this.bundles.noteReceived(bundles);
     this.bundles.noteChanged(changes.changedUsers);
+    this.verifications.receiveToDevice(verification);
     this.upkeep.nudge();
     return result;
   }
@@ -224,6 +247,7 @@ class Engine implements CryptoEngine {
 
   private async stopAll(): Promise<void> {
     this.stopping.abort(new Cancelled("The crypto engine has been stopped."));
+    await this.verifications.settled();
     await Promise.allSettled(this.working);
     await this.upkeep.settled();
     await this.backup.settled();

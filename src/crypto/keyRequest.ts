@@ -5,15 +5,19 @@
  */
 import { RequestType, type ToDeviceRequest } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Homeserver, RequestOptions } from "../matrix/homeserver.ts";
+import type { RoomId, TxnId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
+import type { RoomMessage } from "./roomMessages.ts";
 
 /** What the library's request objects have in common; a copy, since theirs live in the wasm's memory. */
 export interface KeyRequest {
   readonly id: string;
   readonly type: RequestType;
   readonly body: JsonObject;
-  /** For `ToDevice` and `RoomMessage`: where the body goes. */
+  /** For `ToDevice`: where the body goes; for `KeysBackup`: the version. */
   readonly path: string | null;
+  /** Of a `RoomMessage` alone: roomMessages.ts sends it. */
+  readonly message: RoomMessage | null;
 }
 
 export type SendOptions = Pick<RequestOptions, "signal"> & Partial<Pick<RequestOptions, "timeoutMs" | "retry">>;
@@ -32,7 +36,9 @@ interface LibraryRequest {
 /** Copies a request out of the library and frees the library's object. */
 export function readKeyRequest(request: LibraryRequest): KeyRequest {
   const body = JSON.parse(request.body) as JsonValue;
-  const read = { id: request.id, type: request.type, body: isJsonObject(body) ? body : {}, path: pathOf(request) };
+  const content = isJsonObject(body) ? body : {};
+  const { id, type } = request;
+  const read = { id, type, body: content, path: pathOf(request), message: messageOf(request, content) };
   request.free();
   return read;
 }
@@ -80,7 +86,7 @@ export function sendKeyRequest(homeserver: Homeserver, request: KeyRequest, opti
     case RequestType.ToDevice:
       return homeserver.request("PUT", `${client}/sendToDevice/${request.path}`, { ...options, body });
     case RequestType.RoomMessage:
-      return homeserver.request("PUT", `${client}/rooms/${request.path}`, { ...options, body });
+      throw new TypeError("a message into a room is sent by roomMessages.ts, which encrypts it");
     case RequestType.KeysBackup:
       return homeserver.request("PUT", `${client}/room_keys/keys`, {
         ...options,
@@ -91,9 +97,13 @@ export function sendKeyRequest(homeserver: Homeserver, request: KeyRequest, opti
 }
 
 function pathOf(request: LibraryRequest): string | null {
-  const { event_type: eventType = "", txn_id: txnId = "", room_id: roomId = "" } = request;
-  const tail = `${encodeURIComponent(eventType)}/${encodeURIComponent(txnId)}`;
-  if (request.type === RequestType.ToDevice) return tail;
-  if (request.type === RequestType.RoomMessage) return `${encodeURIComponent(roomId)}/send/${tail}`;
+  const { event_type: eventType = "", txn_id: txnId = "" } = request;
+  if (request.type === RequestType.ToDevice) return `${encodeURIComponent(eventType)}/${encodeURIComponent(txnId)}`;
   return request.version ?? null;
+}
+
+function messageOf(request: LibraryRequest, content: JsonObject): RoomMessage | null {
+  const { room_id: roomId, event_type: type, txn_id: txnId } = request;
+  if (roomId === undefined || type === undefined || txnId === undefined) return null;
+  return { roomId: roomId as RoomId, type, txnId: txnId as TxnId, content };
 }

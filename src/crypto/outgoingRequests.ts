@@ -9,11 +9,14 @@
  */
 import { RequestType, type OutgoingRequest } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Clock } from "../clock.ts";
-import { Cancelled } from "../errors.ts";
+import { Cancelled, ServerRefused } from "../errors.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
+import { isFinalRefusal } from "../matrix/retries.ts";
+import type { JsonObject } from "../protocol/json.ts";
 import { readKeyRequest, sendKeyRequest, type KeyRequest } from "./keyRequest.ts";
 import type { Machine } from "./machine.ts";
 import { usersAsked, type MemberDevices } from "./memberDevices.ts";
+import type { RoomMessage, RoomMessages } from "./roomMessages.ts";
 import { markAnswered } from "./serverAnswers.ts";
 import { UploadPause } from "./uploadPause.ts";
 
@@ -21,6 +24,7 @@ export interface OutgoingRequestsOptions {
   readonly machine: Machine;
   readonly homeserver: Homeserver;
   readonly devices: MemberDevices;
+  readonly roomMessages: RoomMessages;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Told of each failure to send; the background repeats it. */
@@ -35,6 +39,9 @@ export interface OutgoingRequestsOptions {
 
 /** Queries end a pass; claims, which the library lists here too, belong to sessionClaims.ts and its lock. */
 const LEFT_TO_OTHERS: ReadonlySet<RequestType> = new Set([RequestType.KeysQuery, RequestType.KeysClaim]);
+
+/** The library wants an event ID. */
+const NOT_SENT = "$not-sent";
 
 interface Pass {
   /** Resolves when the pass' queries are answered or given up; rejects only for a failure of the library. */
@@ -166,8 +173,21 @@ export class OutgoingRequests {
 
   private async send(request: KeyRequest): Promise<void> {
     const { homeserver, machine, signal } = this.options;
-    const response = await sendKeyRequest(homeserver, request, { signal, retry: "none" });
+    const { message } = request;
+    const response =
+      message === null ? await sendKeyRequest(homeserver, request, { signal, retry: "none" }) : await this.say(message);
     await markAnswered(machine, request, response);
+  }
+
+  /** What a room does not take, or no room is there for, is given up: the library would hand it out again for ever. */
+  private async say(message: RoomMessage): Promise<JsonObject> {
+    const { roomMessages, signal } = this.options;
+    try {
+      return { event_id: (await roomMessages.send(message, signal)) ?? NOT_SENT };
+    } catch (error) {
+      if (error instanceof ServerRefused && isFinalRefusal(error)) return { event_id: NOT_SENT };
+      throw error;
+    }
   }
 }
 

@@ -72,6 +72,7 @@ export class Decryptor extends WorkLoop {
       events.map((event) => ({ entry: event.entry, route: this.decide(event) })),
       keyEpoch,
     );
+    this.tellVerifications(events);
     return true;
   }
 
@@ -115,6 +116,14 @@ export class Decryptor extends WorkLoop {
       const first = firstOf.get(eventId) ?? eventId;
       return { ...event, replayOf: first === eventId ? null : first };
     });
+  }
+
+  /** After they are settled: none comes twice. Those from before the join, and replays, are too late for any verification. */
+  private tellVerifications(events: readonly Recordable[]): void {
+    for (const { entry, opened, replayOf } of events) {
+      if (opened.kind !== "clear" || replayOf !== null || entry.beforeJoin || entry.redacted) continue;
+      this.ports.engine.verifications.receive(entry.event, opened.type, opened.content);
+    }
   }
 
   /** Whether the bot can still decrypt what others send. What nobody could decrypt, or was not for the bot yet, says nothing about that. */

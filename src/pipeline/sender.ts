@@ -4,6 +4,7 @@
  * attempt uses the same transaction ID; nothing leaves in the clear where the request or the room was ever encrypted, whatever fails.
  */
 import { timerDelay, type EpochMs } from "../clock.ts";
+import { encryptionTarget } from "../crypto/audience.ts";
 import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
 import { Cancelled, DocketError, endsTheBot, ServerRefused, ServerUnreachable } from "../errors.ts";
 import type { DropReason, OutboxEntry, SendOutcome } from "../journal/outboxEntry.ts";
@@ -116,17 +117,8 @@ export class Sender extends OutboxLoop<SenderPorts> {
     if (!entry.mustEncrypt && !room.everEncrypted) {
       return this.ports.rooms.view(roomId)?.everEncrypted === false ? { roomId, type, content } : null;
     }
-    const encrypted = await this.ports.engine.encrypt(
-      {
-        roomId,
-        settings: room.encryption,
-        historyVisibility: room.historyVisibility,
-        recipients: this.ports.rooms.recipients(room),
-      },
-      type,
-      content,
-      signal,
-    );
+    const target = encryptionTarget(this.ports.rooms, room);
+    const encrypted = await this.ports.engine.encrypt(target, type, content, signal);
     this.ports.vitals.unreadable(roomId, encrypted.unreadableFor);
     if (encrypted.withheldCount > 0) {
       this.ports.log.warn(

@@ -6,6 +6,7 @@
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import type { ParkedSessions } from "../crypto/backupFetch.ts";
+import { audienceIn } from "../crypto/audience.ts";
 import type { CryptoEngine, SendTo } from "../crypto/cryptoEngine.ts";
 import { createCryptoEngine } from "../crypto/engine.ts";
 import { KeyStore } from "../crypto/keyStore.ts";
@@ -16,6 +17,7 @@ import { Credentials } from "../journal/credentials.ts";
 import type { Database } from "../journal/database.ts";
 import { claimOwnership, type Role } from "../journal/ownership.ts";
 import { SentIndexes } from "../journal/sentIndexes.ts";
+import { RoomStates } from "../journal/roomStates.ts";
 import { closeAll } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import { DocketClient } from "../matrix/client.ts";
@@ -56,6 +58,8 @@ export interface SessionPorts {
   readonly onKeysUploaded?: () => void;
   /** Told, once or more, that the homeserver has other one-time keys of this device than those in the data directory. */
   readonly onKeysRefused?: () => void;
+  /** Who may verify the bot beside its own account, as it counts now; by default nobody. */
+  readonly verifiers?: () => readonly UserId[];
 }
 
 export interface Session extends Connection {
@@ -116,6 +120,8 @@ export async function openSession(
       ...(ports.onSendersChanged === undefined ? {} : { onSendersChanged: ports.onSendersChanged }),
       ...(ports.onIdentityChanged === undefined ? {} : { onIdentityChanged: ports.onIdentityChanged }),
       storedKey: storedBackupKey(config, { homeserver, userId }),
+      audience: audienceIn(new RoomStates(database)),
+      ...(ports.verifiers === undefined ? {} : { verifiers: ports.verifiers }),
       ...(metrics === undefined ? {} : { metrics }),
       ...(vitals === undefined ? {} : { vitals }),
       // Whoever follows all rooms learns from the sync how far they are; a requester asks in one, and seldom.

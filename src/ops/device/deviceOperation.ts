@@ -13,6 +13,8 @@ import type { Session } from "../../session/openSession.ts";
 /** The device that is worked on; its session is started. */
 export interface Device {
   readonly session: Session;
+  /** What the homeserver has for the device is taken in meanwhile; a command by itself does not. */
+  readonly isSyncing: boolean;
   readonly database: Database;
   /** As it counts now; what is bound to the start stands as it was then. */
   readonly config: Config;

@@ -5,9 +5,11 @@ import { restoreBackup } from "./restoreBackup.ts";
 import { handOverRecoveryKey } from "./handOverRecoveryKey.ts";
 import { createIdentity, resetIdentity } from "./makeIdentity.ts";
 import { showIdentity } from "./showIdentity.ts";
+import { verifyIdentity } from "./verifyIdentity.ts";
 
 export const deviceOperations = [
   showIdentity,
+  verifyIdentity,
   handOverRecoveryKey,
   createIdentity,
   resetIdentity,

@@ -39,19 +39,27 @@ export async function runInBot<Input, Report, Result, Question, Reply>(
     response.destroy();
     throw unusable(directory, `status ${response.statusCode ?? 0}`);
   }
-  try {
+  // A person thinks while the work may end without the answer.
+  const unanswered = Promise.withResolvers<never>();
+  const answer = async (id: string, question: unknown): Promise<void> => {
+    const reply = await talk.ask(operation.question.parse(question));
+    const taken = await post(directory, ANSWERS_PATH.replace(":id", id), reply, talk.signal);
+    taken?.resume();
+  };
+  const listen = async (): Promise<BotOutcome<Result> | null> => {
     for await (const text of createInterface({ input: response, crlfDelay: Infinity })) {
       if (text === "") continue;
       const line = LINE.parse(JSON.parse(text));
       if (line.kind === "failed") return line;
       if (line.kind === "result") return { kind: "done", result: operation.result.parse(line.result) };
       if (line.kind === "report") talk.tell(operation.report.parse(line.report));
-      else {
-        const reply = await talk.ask(operation.question.parse(line.question));
-        const taken = await post(directory, ANSWERS_PATH.replace(":id", line.id), reply, talk.signal);
-        taken?.resume();
-      }
+      else answer(line.id, line.question).catch(unanswered.reject);
     }
+    return null;
+  };
+  try {
+    const outcome = await Promise.race([listen(), unanswered.promise]);
+    if (outcome !== null) return outcome;
   } catch (error) {
     if (talk.signal.aborted) throw talk.signal.reason;
     if (error instanceof Cancelled) throw error;

@@ -88,7 +88,7 @@ test("a command that throws does not throw out of the program", async () => {
   const code = await runProgram(["check", "--json-schema"], {
     stdout: broken,
     stderr: sink,
-    stdin: { isTerminal: false, text: async () => "", hiddenLine: async () => "" },
+    stdin: { isTerminal: false, text: async () => "", line: async () => null, hiddenLine: async () => "" },
     env: {},
     stopSignal: () => new AbortController().signal,
     onHangUp: () => undefined,
