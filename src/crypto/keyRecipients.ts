@@ -2,6 +2,8 @@
  * Owns which devices get a room key of ours. `all`: every device. `cross_signed`: those that their owner has signed, whoever the owner
  * is, as MSC4153 asks; who has no identity gets nothing.
  *
+ * Where that becomes stricter, the library itself ends a session that was given to a device which may not have it any more.
+ *
  * The library's strategy for that (identity-based) refuses to share anything in two cases, and an answer must go out in both:
  * - Our own device is not signed. Then every device gets the key but those that we mark: the unsigned ones. The marks are taken
  *   away again when they are not needed any more.

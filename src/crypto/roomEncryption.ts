@@ -105,7 +105,7 @@ export class RoomEncryption {
     const { devices, claims, settings } = this.options;
     const { users, unusable } = readRecipients(target.recipients);
     const sendTo = this.options.sendTo();
-    const rotation = await settings.current(target, sendTo, signal);
+    const rotation = await settings.current(target, signal);
     await devices.follow(users, signal);
     const { unanswered, unreachable } = await this.refresh(users, signal);
     await claims.claim(

@@ -12,7 +12,7 @@ import {
   RoomSettings as LibraryRoomSettings,
 } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { JsonObject, JsonValue } from "../protocol/json.ts";
-import type { EncryptionTarget, SendTo } from "./cryptoEngine.ts";
+import type { EncryptionTarget } from "./cryptoEngine.ts";
 import type { Machine } from "./machine.ts";
 
 /** When a room key is replaced by a new one. */
@@ -63,8 +63,6 @@ export function readVisibility(visibility: string): HistoryVisibility {
 export class RoomSettings {
   private readonly machine: Machine;
   private readonly strictest = new Map<string, Rotation>();
-  /** Rooms whose session may have been given to devices that nobody signed. */
-  private readonly givenToAll = new Set<string>();
 
   constructor(machine: Machine) {
     this.machine = machine;
@@ -72,24 +70,20 @@ export class RoomSettings {
 
   /**
    * The settings to encrypt with now: the stricter of what the caller saw and of what was ever seen. The settings of a session
-   * are fixed when it begins, so stricter ones end the present session. So does a stricter choice of who gets its key. (After a restart
-   * the library ends a session by itself that was given to a device which may not have it any more.)
+   * are fixed when it begins, so stricter ones end the present session.
    */
-  async current(target: EncryptionTarget, sendTo: SendTo, signal: AbortSignal): Promise<Rotation> {
+  async current(target: EncryptionTarget, signal: AbortSignal): Promise<Rotation> {
     const seen = readRotation(target.settings);
     const before = this.strictest.get(target.roomId) ?? (await this.stored(target.roomId, seen, signal));
     const now = {
       periodMs: Math.min(seen.periodMs, before.periodMs),
       messages: Math.min(seen.messages, before.messages),
     };
-    const narrower = sendTo !== "all" && this.givenToAll.has(target.roomId);
-    if (now.periodMs < before.periodMs || now.messages < before.messages || narrower) {
+    if (now.periodMs < before.periodMs || now.messages < before.messages) {
       const end = new LibraryRoomId(target.roomId);
       await this.machine.use("invalidateGroupSession", (olm) => olm.invalidateGroupSession(end), signal);
     }
     this.strictest.set(target.roomId, now);
-    if (sendTo === "all") this.givenToAll.add(target.roomId);
-    else this.givenToAll.delete(target.roomId);
     return now;
   }
 

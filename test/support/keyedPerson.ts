@@ -126,6 +126,12 @@ export class KeyedPerson {
     return asEvent(roomId, this.userId, JSON.parse(encrypted) as JsonObject, `$${this.deviceId}-${this.events}`);
   }
 
+  /** Learns of that user's devices from now on. */
+  async follow(userId: string): Promise<void> {
+    await this.machine.updateTrackedUsers([new LibraryUserId(userId)]);
+    await this.sync();
+  }
+
   /** Signs another user's identity, as it is known now. */
   async verify(userId: string): Promise<void> {
     const identity = await this.machine.getIdentity(new LibraryUserId(userId));

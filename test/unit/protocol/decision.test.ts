@@ -176,6 +176,20 @@ for (const dialect of dialectNames) {
         );
       });
 
+      it("from an untrusted device is answered with a warning too, in errors as well, where the operator wants one", () => {
+        const untrusted = { trusted: false };
+        const wanted = { policy: { warnUntrusted: true } };
+        const warned = (decision: Decision): readonly string[] =>
+          (decision.kind === "handle" ? (decision.request?.warnings ?? []) : texts(decision)).map((message) =>
+            typeof message === "string" ? message : `${message.type}: ${message.text}`,
+          );
+        const said = /^warning: The request came from a device .* not cross-signed$/;
+        assert.match(warned(decide(input(wellFormed, { event: untrusted, ...wanted })))[0] ?? "", said);
+        assert.match(warned(decide(input(malformed, { event: untrusted, ...wanted })))[0] ?? "", said);
+        assert.deepEqual(warned(decide(input(wellFormed, { event: untrusted }))), []);
+        assert.deepEqual(warned(decide(input(wellFormed, wanted))), []);
+      });
+
       it("is warned about in errors too", () => {
         assert.equal(texts(decide(input(malformed, { event: plain })))[0], warning);
         assert.equal(texts(decide(input(wellFormed, { event: plain, facts: noHandler })))[0], warning);

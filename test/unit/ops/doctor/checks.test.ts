@@ -357,3 +357,37 @@ test("a broken configuration leaves unknown what needs it, and the rest is judge
   );
   assert.equal(examine(facts).find(({ check }) => check === "homeserver")?.state, "unknown");
 });
+
+test("withheld keys are told with their cause, how many events of how many senders, and what helps", async () => {
+  const trust = (change: Partial<typeof census.trust>) => known({ ...census, trust: { ...census.trust, ...change } });
+  const unverified = { about: "m.unverified", count: 3, senders: 2 };
+  const one = await judged("withheld_keys", { journal: trust({ withheld: [unverified] }) });
+  assert.equal(one.state, "warning");
+  assert.equal(
+    one.found,
+    "Keys were withheld from this device because it is unverified (m.unverified): 3 events of 2 senders.",
+  );
+  assert.match(one.advice ?? "", /signed by its account/);
+  const other = { about: "other", count: 1, senders: 1 };
+  const two = await judged("withheld_keys", { journal: trust({ withheld: [unverified, other] }) });
+  assert.deepEqual(
+    two.details.map(({ about }) => about),
+    ["m.unverified", "other"],
+  );
+  const waiting = await judged("untrusted", { journal: trust({ untrusted: { count: 1, senders: 1 } }) });
+  assert.match(waiting.found, /^1 event of 1 sender waits, .*encryption\.decrypt_from/);
+  const change = { about: "@bob:example.org", changes: 2, lastAt: NOW, wasVerified: true };
+  const changed = await judged("new_identities", { journal: trust({ identityChanges: [change] }) });
+  assert.match(changed.found, /^Since yesterday 1 user has another identity than before: @bob:example\.org\.$/);
+  assert.match(changed.details[0]?.found ?? "", /^It has changed 2 times; the bot had verified the one before/);
+});
+
+test("members who can't read what the bot says are named, the first few of them", async () => {
+  const members = Array.from({ length: 7 }, (_, n) => ({ userId: `@user${n}:x`, reason: "unsigned" as const }));
+  const bot = running((vitals) => vitals.unreadable(ROOM, members));
+  const found = await judged("unread_answers", { bot });
+  assert.equal(found.state, "warning");
+  assert.match(found.found, /can't be read by them: @user0:x, @user1:x, @user2:x, @user3:x, @user4:x and 2 more\.$/);
+  assert.equal(found.details.length, 7);
+  assert.equal((await judged("unread_answers", { bot: { kind: "stopped" } })).state, "unknown");
+});
