@@ -1,6 +1,6 @@
 /** Who an event in a room is encrypted for, as the journal knows the room now. */
 import type { RoomStates, RoomView } from "../journal/roomStates.ts";
-import type { EncryptionTarget } from "./cryptoEngine.ts";
+import type { EncryptionTarget } from "./encryptionTarget.ts";
 import type { FindAudience } from "./roomMessages.ts";
 
 export function encryptionTarget(rooms: RoomStates, room: RoomView): EncryptionTarget {

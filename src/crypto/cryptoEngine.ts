@@ -4,6 +4,7 @@ import type { JsonObject, JsonValue } from "../protocol/json.ts";
 import type { RawEvent } from "../protocol/events.ts";
 import type { DeviceId, RoomId, UserId } from "../protocol/ids.ts";
 import type { CrossSigning } from "./crossSigning.ts";
+import type { EncryptionTarget } from "./encryptionTarget.ts";
 import type { KeyBackup } from "./keyBackup.ts";
 import type { OwnIdentity } from "./ownIdentity.ts";
 import type { SessionRef } from "./sessionRef.ts";
@@ -64,17 +65,6 @@ export interface Undecryptable {
   readonly withheldCode?: WithheldCode;
   /** The session that would help; null where the event names none. */
   readonly sessionId: string | null;
-}
-
-/** Everything about a room that encryption needs; the caller vouches that it is current. */
-export interface EncryptionTarget {
-  readonly roomId: RoomId;
-  /** Content of `m.room.encryption`, as last seen; defaults apply to what it leaves out. */
-  readonly settings: JsonObject;
-  /** `m.room.history_visibility`; `shared` where the room has none. */
-  readonly historyVisibility: string;
-  /** Joined members, and invited ones unless history visibility is `joined`. */
-  readonly recipients: readonly UserId[];
 }
 
 /**

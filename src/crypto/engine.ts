@@ -17,11 +17,11 @@ import type {
   CryptoEngine,
   Decrypted,
   EncryptedContent,
-  EncryptionTarget,
   Received,
   TrustNews,
   Undecryptable,
 } from "./cryptoEngine.ts";
+import type { EncryptionTarget } from "./encryptionTarget.ts";
 import type { OwnIdentity } from "./ownIdentity.ts";
 import type { CryptoEngineOptions } from "./cryptoEngineOptions.ts";
 import { CrossSigning } from "./crossSigning.ts";

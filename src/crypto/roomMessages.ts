@@ -5,7 +5,7 @@
 import type { Homeserver } from "../matrix/homeserver.ts";
 import type { EventId, RoomId, TxnId } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
-import type { EncryptionTarget } from "./cryptoEngine.ts";
+import type { EncryptionTarget } from "./encryptionTarget.ts";
 
 export interface RoomAudience {
   readonly encrypted: boolean;

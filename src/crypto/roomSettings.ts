@@ -12,7 +12,7 @@ import {
   RoomSettings as LibraryRoomSettings,
 } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { JsonObject, JsonValue } from "../protocol/json.ts";
-import type { EncryptionTarget } from "./cryptoEngine.ts";
+import type { EncryptionTarget } from "./encryptionTarget.ts";
 import type { Machine } from "./machine.ts";
 
 /** When a room key is replaced by a new one. */

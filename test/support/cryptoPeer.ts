@@ -5,7 +5,8 @@
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { systemClock, type Clock } from "../../src/clock.ts";
-import type { CryptoEngine, EncryptionTarget, Received, SendTo } from "../../src/crypto/cryptoEngine.ts";
+import type { CryptoEngine, Received, SendTo } from "../../src/crypto/cryptoEngine.ts";
+import type { EncryptionTarget } from "../../src/crypto/encryptionTarget.ts";
 import { createCryptoEngine } from "../../src/crypto/engine.ts";
 import { KeyStore, type KeyStoreHooks } from "../../src/crypto/keyStore.ts";
 import type { SessionRef } from "../../src/crypto/sessionRef.ts";
