@@ -1361,7 +1361,7 @@ export const faults: readonly Fault[] = [
     name: "asked-before-keys",
     breaks: "nobody is asked before they could encrypt the answer",
     file: "src/requester/ask.ts",
-    find: "if (this.rooms.view(roomId)?.everEncrypted === true) await keysPublished(session, clock, stop);",
+    find: "await keysPublished(session, clock, stop);",
     replace: "",
     test: { file: requestTrouble, name: "nothing is sent before the device's keys are where others can see them" },
   },

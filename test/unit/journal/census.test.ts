@@ -31,6 +31,7 @@ test("an empty journal has nothing to tell", (t) => {
     dropped: [],
     droppedDoubtful: 0,
     trust: { withheld: [], untrusted: { count: 0, senders: 0 }, identityChanges: [] },
+    copySign: null,
     joined: [],
   });
 });
@@ -84,6 +85,7 @@ test("what waits, is parked, given up, missing and dropped is counted, with its 
     dropped: [{ about: "expired", count: 1 }],
     droppedDoubtful: 1,
     trust: { withheld: [], untrusted: { count: 0, senders: 0 }, identityChanges: [] },
+    copySign: null,
     joined: [{ roomId: ROOM, encrypted: true }],
   });
   const later = takeCensus(database, clock.time + 1);
