@@ -1622,7 +1622,7 @@ export const faults: readonly Fault[] = [
     replace: "const is = fits;",
     test: {
       file: keyBundles,
-      name: "a bundle from a device that its owner has not signed is refused, counted and said; once it is signed, it is taken",
+      name: "a bundle from the one unsigned device of an inviter is refused, whatever their others are, and after a restart too",
     },
   },
   {
@@ -1656,14 +1656,14 @@ export const faults: readonly Fault[] = [
     },
   },
   {
-    name: "import-wakes-nobody",
-    breaks: "keys that are imported where no bot runs wake what waits for them after the next start",
-    file: "src/commands/onDevice.ts",
-    find: "onNewSessions: (sessions) => database.transaction(() => unpark(database, sessions)),",
-    replace: "onNewSessions: (sessions) => void sessions,",
+    name: "bad-key-costs-others",
+    breaks: "a key that is none costs no other key of the file",
+    file: "src/crypto/roomKeyImport.ts",
+    find: "if (keys.length === 1) return { imported: 0, known: 0, refused: 1 };",
+    replace: "if (keys.length >= 1) return { imported: 0, known: 0, refused: keys.length };",
     test: {
       file: keysCommand,
-      name: "imported keys wake what waits for them at once, in a running bot and after the start of one that did not run",
+      name: "a file that can't be used is refused with the reason, changes nothing, and leaves the bot at work",
     },
   },
   {

@@ -21,6 +21,8 @@ const ALICE = "@alice:example.org" as UserId;
 const MALLORY = "@mallory:example.org" as UserId;
 const ROOM = "!room:example.org" as RoomId;
 const URI = "mxc://example.org/bundle";
+/** Far more than anything here takes on a busy machine. */
+const PATIENCE_MS = 30_000;
 const DAY_MS = 24 * 60 * 60_000;
 
 /** A key store on disk, which the next bot opens again. */
@@ -53,10 +55,17 @@ async function startBot(t: TestContext, directory: KeyAndMediaServer, world: Bot
   const listeners: (() => void)[] = [];
   const tell = (): void => listeners.splice(0).forEach((listener) => listener());
   const until = async <T>(found: () => T | undefined): Promise<T> => {
-    for (;;) {
-      const value = found();
-      if (value !== undefined) return value;
-      await new Promise<void>((resolve) => listeners.push(resolve));
+    const impatience = setTimeout(tell, PATIENCE_MS);
+    const end = performance.now() + PATIENCE_MS - 1;
+    try {
+      for (;;) {
+        const value = found();
+        if (value !== undefined) return value;
+        if (performance.now() > end) throw new Error(`waited in vain; the log so far:\n${lines.join("")}`);
+        await new Promise<void>((resolve) => listeners.push(resolve));
+      }
+    } finally {
+      clearTimeout(impatience);
     }
   };
   const log = createLogger("debug", {
@@ -142,7 +151,9 @@ async function scene(t: TestContext, world: BotWorld = {}): Promise<Scene> {
       );
     },
     async asked(times) {
-      while (downloads(it) < times) await new Promise((resolve) => setImmediate(resolve));
+      const end = performance.now() + PATIENCE_MS;
+      while (downloads(it) < times && performance.now() < end) await new Promise((resolve) => setImmediate(resolve));
+      assert.ok(downloads(it) >= times);
     },
     async settled() {
       const roomId = `!marker${(markers += 1)}:example.org` as RoomId;
