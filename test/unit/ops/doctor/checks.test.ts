@@ -357,3 +357,12 @@ test("a broken configuration leaves unknown what needs it, and the rest is judge
   );
   assert.equal(examine(facts).find(({ check }) => check === "homeserver")?.state, "unknown");
 });
+
+test("older_copy: whatever gave it away, it is wrong, and the command that settles it is named", async () => {
+  assert.equal((await judged("older_copy", { journal: known(census) })).state, "ok");
+  for (const copySign of ["newer_message", "foreign_mark", "one_time_keys"] as const) {
+    const { state, found, advice } = await judged("older_copy", { journal: known({ ...census, copySign }) });
+    assert.equal(state, "wrong");
+    assert.match(`${found} ${advice ?? ""}`, /older copy of itself: .*docket data restored/);
+  }
+});
