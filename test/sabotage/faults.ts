@@ -34,6 +34,9 @@ const requestTrust = "test/integration/requestTrust.test.ts";
 const keyBundles = "test/unit/crypto/keyBundles.test.ts";
 const keysCommand = "test/integration/commands/keys.test.ts";
 const requestTrouble = "test/integration/requestTrouble.test.ts";
+const restoredCopy = "test/integration/restoredCopy.test.ts";
+const copyMark = "test/integration/copyMark.test.ts";
+const copyWatch = "test/unit/session/copyWatch.test.ts";
 
 const keyRecipients = "test/unit/crypto/keyRecipients.test.ts";
 const senderNews = "test/unit/crypto/senderNews.test.ts";
@@ -1686,6 +1689,94 @@ export const faults: readonly Fault[] = [
     test: {
       file: "test/unit/journal/identityDrafts.test.ts",
       name: "a recovery key that somebody has, and the secrets of a finished draft, are in no file of the data directory any more",
+    },
+  },
+  {
+    name: "copy-goes-on-with-its-room-key",
+    breaks: "a restored copy uses no message index twice",
+    file: "src/crypto/roomEncryption.ts",
+    find: "if (outbound.isDoubted(roomId)) {",
+    replace: 'if (outbound.isDoubted(roomId) && text === "") {',
+    test: {
+      file: restoredCopy,
+      name: "a restored copy is noticed by its own later messages, uses no message index twice, and answers nothing twice",
+    },
+  },
+  {
+    name: "copy-answers-again",
+    breaks: "an answer that another copy may have sent is asked for before it is sent",
+    file: "src/pipeline/sender.ts",
+    find: "const sent = entry.askFirst && !this.yields ?",
+    replace: "const sent = entry.askFirst && this.yields ?",
+    test: {
+      file: restoredCopy,
+      name: "a restored copy is noticed by its own later messages, uses no message index twice, and answers nothing twice",
+    },
+  },
+  {
+    name: "copy-keeps-olm-sessions",
+    breaks: "after docket data restored every device can read the bot",
+    file: "src/crypto/sentState.ts",
+    find: 'const OLM_SESSIONS = "session";',
+    replace: 'const OLM_SESSIONS = "sessions";',
+    test: {
+      file: restoredCopy,
+      name: "docket data restored ends what a copy would repeat: old and new devices read the bot, and the bot reads them",
+    },
+  },
+  {
+    name: "copy-one-further",
+    breaks: "a message of this device that is one further on than its room key is the sign of a copy",
+    file: "src/session/copyWatch.ts",
+    find: "return next === null ? complete : index >= next;",
+    replace: "return next === null ? complete : index > next;",
+    test: {
+      file: copyWatch,
+      name: "a message of this device that is further on than its key, or under a key that is not known, is the sign of a copy",
+    },
+  },
+  {
+    name: "copy-trusted-in-a-gap",
+    breaks: "a room key is not used again where the first sync left something out",
+    file: "src/session/copyWatch.ts",
+    find: "const hidden = since === null ? [] :",
+    replace: "const hidden = since !== null ? [] :",
+    test: {
+      file: copyWatch,
+      name: "a room key from before the start is used again only after the first sync, and not where that left something out",
+    },
+  },
+  {
+    name: "mark-known-late",
+    breaks: "a request that arrives late, or whose reply is lost, does not make a directory look like a copy",
+    file: "src/session/copyMark.ts",
+    find: "const marks = JSON.stringify([...this.own(), mark].slice(-MOST_MARKS));",
+    replace: "const marks = JSON.stringify([...this.own(), mark].slice(-MOST_MARKS, -1));",
+    test: {
+      file: copyMark,
+      name: "a mark is foreign only to a directory that never put it there, and that has been used",
+    },
+  },
+  {
+    name: "refused-keys-at-every-sync",
+    breaks: "one-time keys that are refused for good are not uploaded again at every sync",
+    file: "src/crypto/uploadPause.ts",
+    find: "return this.clock.now() < this.until;",
+    replace: "return this.clock.now() > this.until;",
+    test: {
+      file: "test/unit/crypto/uploadRefused.test.ts",
+      name: "while the keys are refused the engine does not ask again at every sync, and everything else goes on",
+    },
+  },
+  {
+    name: "silence-taken-for-a-deleted-device",
+    breaks: "a homeserver that does not say which keys it has is no deleted device",
+    file: "src/session/ownKeyWatch.ts",
+    find: 'if (!isJsonObject(devices)) return "unknown";',
+    replace: 'if (!isJsonObject(devices)) return "none";',
+    test: {
+      file: copyMark,
+      name: "keys of the device that the homeserver does not show any more, or not ours, are said when it says that they changed",
     },
   },
 ];

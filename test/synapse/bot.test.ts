@@ -6,6 +6,7 @@ import type { SeenEvent } from "../../demo/sender/seenEvent.ts";
 import type { Sender } from "../../demo/sender/sender.ts";
 import type { JsonObject } from "../../src/protocol/json.ts";
 import { docket } from "../support/docketCommand.ts";
+import { RestoredStory } from "../support/restoredStory.ts";
 import { startSynapse } from "./synapse.ts";
 import { SynapseConversation } from "./synapseConversation.ts";
 import type { Synapse } from "./synapseServer.ts";
@@ -152,4 +153,33 @@ test("a homeserver that is started anew finds the bot going on, and its health h
   assert.equal(await ready(conversation), false);
   await server.up();
   assert.equal((await alice.waitForResponse(await conversation.ask(roomId))).status, "success");
+});
+
+test("a restored copy is noticed and repeats nothing, and docket data restored makes it readable for all", async (t) => {
+  const scene = await SynapseConversation.start(t, server, yaml);
+  const story = new RestoredStory(scene);
+  const rooms = [
+    await scene.room({ encrypted: true }),
+    await scene.room({ encrypted: true, encryption: { rotation_period_msgs: 1 } }),
+  ] as const;
+  for (const roomId of rooms) await story.answered(roomId);
+  await story.copy();
+  await scene.restart();
+  const carol = await story.stranger("carol", rooms[0]);
+  for (const roomId of [...rooms, ...rooms]) await story.answered(roomId);
+  await story.answered(rooms[0], carol);
+  await story.putBack();
+  await scene.restart();
+  await story.noticed();
+  assert.equal(await scene.bot.stop(), 0);
+  const outcome = await story.restored();
+  assert.deepEqual([outcome.code, outcome.stderr], [0, ""]);
+  assert.match(outcome.stdout, /uploaded [1-9]\d* new ones.*\n.*No new device is needed/);
+  await scene.restart();
+  const dave = await story.stranger("dave", rooms[0]);
+  for (const asker of [scene.alice, carol, dave]) await story.answered(rooms[0], asker);
+  await story.answered(rooms[1]);
+  assert.equal(story.saidNothing, true, "it is over");
+  await story.assertNothingTwice(rooms);
+  assert.equal(await scene.bot.stop(), 0);
 });

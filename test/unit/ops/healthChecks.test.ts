@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ServerRefused, ServerUnreachable } from "../../../src/errors.ts";
-import { checkNames, problemsOf, type CheckName } from "../../../src/ops/healthChecks.ts";
+import { checkNames, keyNote, problemsOf, type CheckName } from "../../../src/ops/healthChecks.ts";
 import { Vitals } from "../../../src/vitals.ts";
 
 const NOW = 1_700_000_000_000;
@@ -93,4 +93,48 @@ test("sending: a homeserver that wants to be left alone for long is named at onc
   vitals.sendFailed(NOW, limited(20_000));
   assert.match(problemsOf(vitals.facts(), NOW, () => false).sending ?? "", /for another 20 s .*M_LIMIT|another 20 s/);
   assert.deepEqual(wrong(vitals, { now: NOW + 20_000 }), []);
+});
+
+test("decrypting: keys that the homeserver does not show, or others in their place, count until it shows ours again", () => {
+  const vitals = well();
+  for (const [shown, words] of [
+    ["none", /does not show the keys .* deleted there.*docket login/],
+    ["others", /other keys .* signed in as the same device.*docket login/],
+  ] as const) {
+    vitals.ownKeysAre(shown);
+    assert.deepEqual(wrong(vitals), ["decrypting"]);
+    assert.match(problemsOf(vitals.facts(), NOW, () => false).decrypting ?? "", words);
+  }
+  vitals.ownKeysAre("ours");
+  assert.deepEqual(wrong(vitals), []);
+});
+
+test("few one-time keys are noted when they stay few for two minutes; none and no fallback key is not well", () => {
+  const vitals = well();
+  const later = NOW + 120_000;
+  vitals.keysCounted(NOW, 4, true);
+  assert.equal(keyNote(vitals.facts(), NOW), null, "new ones are on their way");
+  vitals.keysCounted(later, 0, true);
+  assert.match(keyNote(vitals.facts(), later) ?? "", /only 0 one-time keys.*120 s.*one fallback key/);
+  vitals.synced(later);
+  vitals.wrote(later, 1e9);
+  assert.deepEqual(wrong(vitals, { now: later }), []);
+  vitals.keysCounted(later, 0, false);
+  assert.deepEqual(wrong(vitals, { now: later }), ["decrypting"]);
+  vitals.keysCounted(later, 50, true);
+  assert.equal(keyNote(vitals.facts(), later), null);
+  vitals.keysCounted(later, 0, false);
+  assert.deepEqual(wrong(vitals, { now: later }), [], "counted anew");
+});
+
+test("one-time keys that are refused because of an older copy lead to the note that says so", () => {
+  const vitals = well();
+  const refused = new ServerRefused("POST /keys/upload: refused", { status: 400, errcode: "M_UNKNOWN" });
+  for (let time = 0; time < 3; time += 1) vitals.keyUploadFailed(NOW, refused);
+  assert.match(problemsOf(vitals.facts(), NOW, () => false).decrypting ?? "", /look at the homeserver/);
+  vitals.copyDoubted("one_time_keys");
+  assert.match(
+    problemsOf(vitals.facts(), NOW, () => false).decrypting ?? "",
+    /because it has others.*notes say what to do/,
+  );
 });

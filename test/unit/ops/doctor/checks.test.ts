@@ -391,3 +391,12 @@ test("members who can't read what the bot says are named, the first few of them"
   assert.equal(found.details.length, 7);
   assert.equal((await judged("unread_answers", { bot: { kind: "stopped" } })).state, "unknown");
 });
+
+test("older_copy: whatever gave it away, it is wrong, and the command that settles it is named", async () => {
+  assert.equal((await judged("older_copy", { journal: known(census) })).state, "ok");
+  for (const copySign of ["newer_message", "foreign_mark", "one_time_keys"] as const) {
+    const { state, found, advice } = await judged("older_copy", { journal: known({ ...census, copySign }) });
+    assert.equal(state, "wrong");
+    assert.match(`${found} ${advice ?? ""}`, /older copy of itself: .*docket data restored/);
+  }
+});
