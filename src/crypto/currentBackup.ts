@@ -72,15 +72,23 @@ export class CurrentBackup {
    */
   create(decryptionKey: string, signal: AbortSignal): Promise<BackupState> {
     return this.line.run(async () => {
-      const { homeserver } = this.options;
-      const publicKey = publicKeyOf(decryptionKey);
-      if (publicKey === null) throw new TypeError("the key of the new backup is no decryption key");
+      const current = await currentVersion(this.options.homeserver, signal);
+      return await this.createIn(current, decryptionKey, signal);
+    }, signal);
+  }
+
+  /**
+   * Makes the backup again where the account has none any more, for the key that is kept here, which is still in secret storage.
+   * @returns the state after it; `absent` where there was no key to make it for
+   * @throws as `create`
+   */
+  remake(signal: AbortSignal): Promise<BackupState> {
+    return this.line.run(async () => {
+      const { homeserver, machine } = this.options;
       const current = await currentVersion(homeserver, signal);
-      if (current?.publicKey === publicKey) return await this.settle(current, decryptionKey);
-      const authData = await this.sign({ public_key: publicKey });
-      const version = await makeVersion(homeserver, authData, signal);
-      const made = { version, algorithm: BACKUP_ALGORITHM, authData, publicKey, count: 0 };
-      return await this.settle(made, decryptionKey);
+      const saved = await machine.hold(savedKey, signal);
+      if (current !== null || saved === null) return await this.settle(current, null);
+      return await this.createIn(null, saved.key, signal);
     }, signal);
   }
 
@@ -115,6 +123,20 @@ export class CurrentBackup {
   /** The homeserver refused the version: nothing goes there until it was looked at again. */
   forget(): void {
     this.tell({ kind: "unknown", version: this.found.version });
+  }
+
+  private async createIn(
+    current: BackupVersion | null,
+    decryptionKey: string,
+    signal: AbortSignal,
+  ): Promise<BackupState> {
+    const publicKey = publicKeyOf(decryptionKey);
+    if (publicKey === null) throw new TypeError("the key of the new backup is no decryption key");
+    if (current?.publicKey === publicKey) return await this.settle(current, decryptionKey);
+    const authData = await this.sign({ public_key: publicKey });
+    const version = await makeVersion(this.options.homeserver, authData, signal);
+    const made = { version, algorithm: BACKUP_ALGORITHM, authData, publicKey, count: 0 };
+    return await this.settle(made, decryptionKey);
   }
 
   private async settle(current: BackupVersion | null, decryptionKey: string | null): Promise<BackupState> {

@@ -91,6 +91,11 @@ export class KeyBackup {
     return this.current.create(decryptionKey, signal);
   }
 
+  /** See `CurrentBackup.remake`. */
+  remake(signal: AbortSignal): Promise<BackupState> {
+    return this.current.remake(signal);
+  }
+
   /** See `CurrentBackup.adopt`. */
   adopt(decryptionKey: string, signal: AbortSignal): Promise<boolean> {
     return this.current.adopt(decryptionKey, signal);

@@ -93,7 +93,22 @@ export function describeKeyBackup(homeserver: () => IdentityHomeserver): void {
     assert.equal(again.code, 0, again.stderr);
     const { version: _, ...result } = JSON.parse(again.stdout) as Record<string, unknown>;
     assert.deepEqual(result, { kind: "restored", total: 2, imported: 0, corrupt: 0, named: [] });
+
+    // Somebody deletes it: `docket identity create` makes it again, for the key that is in secret storage.
+    const version = `${homeserver().url}/_matrix/client/v3/room_keys/version`;
+    const headers = { authorization: `Bearer ${account.accessToken}` };
+    const current = async () => (await (await fetch(version, { headers })).json()) as Backup;
+    const before = await current();
+    assert.equal((await fetch(`${version}/${before.version}`, { method: "DELETE", headers })).status, 200);
+    const remade = await docket("identity", "create", "--config", join(second, "config.yaml"));
+    assert.equal(remade.code, 0, remade.stderr);
+    assert.equal((await current()).auth_data.public_key, before.auth_data.public_key);
   });
+}
+
+interface Backup {
+  readonly version: string;
+  readonly auth_data: { readonly public_key: string };
 }
 
 async function placeOf(directory: string, eventId: string): Promise<unknown> {

@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { Clock } from "../../clock.ts";
 import { IdentityDrafts } from "../../journal/identityDrafts.ts";
 import { wordsFor, type Standing } from "../../session/identityStanding.ts";
+import { makeMissingBackup } from "../../session/missingBackup.ts";
 import { meansOf, ownIdentityOf, type Means } from "../../session/ownIdentity.ts";
 import { handOverKept } from "../../session/recoveryHandover.ts";
 import type { Device, DeviceOperation, Talk } from "./deviceOperation.ts";
@@ -80,6 +81,7 @@ async function make(device: Device, talk: IdentityTalk, way: "settle" | "reset")
     if (text === null || text === "") break;
     means = question.kind === "password" ? { ...means, password: text } : { ...means, recoveryKey: text };
   }
+  if (standing.kind === "signed") await makeMissingBackup(session, means.recoveryKey, log, talk.signal);
   session.engine.crossSigning.noteChange();
   const file = means.recoveryFile;
   const problem = wordsFor(standing);

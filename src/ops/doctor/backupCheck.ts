@@ -11,12 +11,20 @@ const ALONE = "room keys are in the data directory alone, and lost with it";
 
 function judgeBackup(facts: Facts): Verdict {
   if (facts.bot.kind === "running" && facts.bot.vitals.backup.kind !== "unknown")
-    return judgeFound(facts.bot.vitals.backup);
+    return facts.bot.vitals.backup.kind === "absent" ? judgeNone(facts) : judgeFound(facts.bot.vitals.backup);
   return ifKnown(facts, facts.server.backup, (isThere) =>
     isThere
       ? unknown("The account has a key backup. Whether it is one that the bot trusts, a running bot tells.")
-      : off(`The account has no key backup: ${ALONE}.`),
+      : judgeNone(facts),
   );
+}
+
+function judgeNone({ configuration }: Facts): Verdict {
+  const found = `The account has no key backup: ${ALONE}.`;
+  const isWanted = configuration.kind === "good" && configuration.config.account.createIdentity;
+  return isWanted
+    ? warning(found, "`docket identity create` makes one, if the homeserver keeps backups.")
+    : off(`${found} None is wanted (account.create_identity).`);
 }
 
 function judgeFound({ kind, version, counts, trouble }: VitalFacts["backup"]): Verdict {
@@ -24,7 +32,7 @@ function judgeFound({ kind, version, counts, trouble }: VitalFacts["backup"]): V
   switch (kind) {
     case "unknown":
     case "absent":
-      return off(`The account has no key backup: ${ALONE}.`);
+      return unknown("The bot has not looked for the account's key backup yet.");
     case "unsupported":
       return warning(
         `${named} is of a kind that Docket does not know: ${ALONE}.`,

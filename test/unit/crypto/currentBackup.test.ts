@@ -137,6 +137,20 @@ test("after a restart the version of the key that is kept here is still ours, wi
   assert.deepEqual(await backupOf(machine, server).check(signal), { kind: "in_use", version: "1" });
 });
 
+test("a backup that was deleted is made again for the same key, when it is asked for and not before", async (t) => {
+  const { machine, server, backup } = await scene(t);
+  assert.equal((await backup.remake(signal)).kind, "absent", "there was never one");
+  const key = backup.newKey();
+  await backup.create(key, signal);
+  server.versions.splice(0);
+  assert.equal((await backup.check(signal)).kind, "absent");
+
+  const after = await backupOf(machine, server).remake(signal);
+  assert.equal(after.kind, "in_use");
+  assert.ok(isJsonObject(server.current.authData));
+  assert.equal(server.current.authData["public_key"], publicKeyOf(key));
+});
+
 function publicKeyOf(key: string): string {
   return BackupDecryptionKey.fromBase64(key).megolmV1PublicKey.publicKeyBase64;
 }

@@ -7,9 +7,8 @@ import type { Verdict } from "../../../../src/ops/doctor/finding.ts";
 import type { Vitals } from "../../../../src/vitals.ts";
 import { known, NOW, running, wellFacts } from "./wellFacts.ts";
 
-async function judged(change: (vitals: Vitals) => void, isThere = true): Promise<Verdict> {
-  const facts = await wellFacts();
-  return backupCheck.judge({ ...facts, bot: running(change), server: { ...facts.server, backup: known(isThere) } });
+async function judged(change: (vitals: Vitals) => void): Promise<Verdict> {
+  return backupCheck.judge({ ...(await wellFacts()), bot: running(change) });
 }
 
 test("a backup in use is well, with how much is in it; a failed upload, a foreign version and a missing key are warned of", async () => {
@@ -32,9 +31,22 @@ test("a backup in use is well, with how much is in it; a failed upload, a foreig
   assert.match(hostile.advice ?? "", /docket identity restore/);
 });
 
+test("an account without a backup is warned of, but where none is wanted", async () => {
+  const absent = running((vitals) => vitals.backupFound({ kind: "absent", version: null }));
+  const wanted = await wellFacts();
+  const warned = backupCheck.judge({ ...wanted, bot: absent });
+  assert.equal(warned.state, "warning");
+  assert.match(warned.advice ?? "", /docket identity create/);
+  const account = { ...wanted.config.account, createIdentity: false };
+  const configuration = { kind: "good", config: { ...wanted.config, account } } as const;
+  assert.equal(backupCheck.judge({ ...wanted, configuration, bot: absent }).state, "off");
+});
+
 test("without a bot the doctor says whether there is a backup, and no more", async () => {
-  assert.equal((await judged(() => undefined, false)).state, "off");
-  const there = await judged(() => undefined, true);
+  const facts = { ...(await wellFacts()), bot: { kind: "stopped" } as const };
+  const { server } = facts;
+  assert.equal(backupCheck.judge({ ...facts, server: { ...server, backup: known(false) } }).state, "warning");
+  const there = backupCheck.judge({ ...facts, server: { ...server, backup: known(true) } });
   assert.equal(there.state, "unknown");
   assert.match(there.found, /a running bot tells/);
 });

@@ -34,6 +34,7 @@ export function running(
   health: Partial<HealthReport> = {},
 ): BotFacts {
   const vitals = new Vitals();
+  vitals.backupFound({ kind: "in_use", version: "1" });
   change(vitals);
   const check = { ok: true, since: NOW, problem: null };
   const report: HealthReport = {
@@ -77,7 +78,7 @@ export async function wellFacts(yaml = ""): Promise<Facts & { readonly config: C
       whoami: known({ userId: USER, deviceId: DEVICE }),
       device: known({ displayName: "Docket" }),
       keys: known({ ed25519: "ED", curve25519: "CURVE", signature: "signed" }),
-      backup: known(false),
+      backup: known(true),
       oneTimeKeys: known({ oneTimeKeys: 50, hasFallback: true }),
       advertised: known(true),
       rooms: [{ roomId: ROOM, encrypted: true, levels: known({ own: 0, needed: {}, neededByDefault: 0 }) }],
