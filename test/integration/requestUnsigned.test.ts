@@ -16,5 +16,8 @@ test("a request from a device that its account does not sign is sent, and that a
   const second = other.ask([roomId, "--type", "org.example.report", "--lifetime", "10m"]);
   await second.fact("sent");
   const { stderr } = await second.kill("SIGTERM");
-  assert.match(stderr, /^docket: answers may not be readable here\. .*its recovery key is not in account\.recovery_key/);
+  assert.match(
+    stderr,
+    /^docket: answers may not be readable here\. .*its recovery key is not in account\.recovery_key/,
+  );
 });
