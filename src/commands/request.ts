@@ -118,6 +118,7 @@ async function askFor(room: string, options: RequestOptions, context: CommandCon
       onFatal: (error) => context.endNow(error),
       showRecoveryKey: stderr.isTerminal === true ? (key) => stderr.write(recoveryKeyWords(key)) : null,
       tell,
+      warn: (text) => stderr.write(`docket: ${printable(text)}\n`),
       showWaiting: (state) => progress.show(state),
     });
     return summary.exitCode;

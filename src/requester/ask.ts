@@ -63,6 +63,8 @@ export interface AskPorts {
   /** Shows the recovery key of a new identity to the person at the terminal; null: nobody is there. */
   readonly showRecoveryKey: ((recoveryKey: string) => void) | null;
   readonly tell: (fact: Fact) => void;
+  /** Says something to the person, in sentences, that is no fact about the request. */
+  readonly warn: (text: string) => void;
   /** Called at least once a second. */
   readonly showWaiting: (state: Waiting) => void;
 }
@@ -111,6 +113,7 @@ class Exchange {
     const upkeep = identityUpkeep(session, { database, config, showRecoveryKey, clock, log, vitals, onFailure });
     this.closing.push(() => upkeep.stop());
     await upkeep.start();
+    for (const note of vitals.notes()) this.ports.warn(`answers may not be readable here. ${note}`);
   }
 
   async run(): Promise<Summary> {

@@ -31,6 +31,8 @@ export interface IdentityUpkeepPorts {
   readonly vitals: Vitals;
   /** Told once, of what the bot can't go on with. */
   readonly onFailure: (error: unknown) => void;
+  /** Ends with a nudge, or after so many milliseconds; tests have it end at once. */
+  readonly wait?: (signal: AbortSignal, ms: number, nudges: Nudge) => Promise<void>;
 }
 
 /** Of the notes in the health report. */
@@ -102,7 +104,7 @@ export class IdentityUpkeep implements Service {
       onFirst();
       if (signal.aborted) return;
       await clock.sleep(SHORTEST_PAUSE_MS, signal);
-      await this.nudges.wait(signal, pauseMs);
+      await (this.ports.wait?.(signal, pauseMs, this.nudges) ?? this.nudges.wait(signal, pauseMs));
     }
   }
 

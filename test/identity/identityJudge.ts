@@ -8,6 +8,7 @@ import { decodeRecoveryKey } from "matrix-js-sdk/lib/crypto-api/recovery-key.js"
 import decryptAESSecretStorageItem from "matrix-js-sdk/lib/utils/decryptAESSecretStorageItem.js";
 import type { SignedIn } from "../../devserver/server.ts";
 import { deviceSignature, type DeviceSignature } from "../../src/crypto/deviceSignature.ts";
+import { describeKey } from "../../src/crypto/secretEncryption.ts";
 import { masterKeyOf } from "../../src/crypto/identityKeys.ts";
 import type { JsonObject } from "../../src/protocol/json.ts";
 
@@ -81,6 +82,14 @@ async function secretIn(seen: SeenIdentity, recoveryKey: string, name: string): 
     decodeRecoveryKey(recoveryKey),
     name,
   );
+}
+
+/** A secret storage of somebody who has no identity. */
+export async function putSecretStorage(url: string, account: SignedIn): Promise<void> {
+  const user = `/user/${encodeURIComponent(account.userId)}/account_data`;
+  const description = { ...describeKey(Buffer.alloc(32, 9)) };
+  await call(url, account.accessToken, "PUT", `${user}/m.secret_storage.key.theirs`, description);
+  await call(url, account.accessToken, "PUT", `${user}/m.secret_storage.default_key`, { key: "theirs" });
 }
 
 /** Signed by one identity, whose private keys are in the account's secret storage, which this recovery key opens. */

@@ -4,12 +4,13 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test, type TestContext } from "node:test";
 import type { SignedIn } from "../../devserver/server.ts";
+import { recoveryKeyOf } from "../../src/crypto/recoveryKey.ts";
 import { BotProcess } from "../support/botProcess.ts";
 import { temporaryDirectory } from "../support/temporaryDirectory.ts";
 import { describeKeyBackup } from "./backupSuite.ts";
 import { setUpIdentity } from "./killedSetup.ts";
 import type { IdentityHomeserver } from "./identityHomeserver.ts";
-import { assertWhole, lookAtIdentity } from "./identityJudge.ts";
+import { assertWhole, lookAtIdentity, putSecretStorage } from "./identityJudge.ts";
 
 const PASSWORD = "not a secret";
 /** Far more than there are; a run without a kill ends the loop. */
@@ -116,9 +117,26 @@ export function describeIdentity(startHomeserver: () => Promise<IdentityHomeserv
     assert.deepEqual([seen.master, seen.storageKeys, seen.backup], [null, [], null]);
   });
 
+  test("beside a secret storage that it can't open the bot makes no identity, and with its key it makes one in it", async (t) => {
+    const account = await newAccount();
+    await putSecretStorage(homeserver.url, account);
+    const { bot, directory, file } = await run(t, account);
+    await bot.line(({ msg }) => /has no identity, but a secret storage/.test(msg), "it said so");
+    assert.equal(await bot.stop(), 0);
+    const before = await lookAtIdentity(homeserver.url, account);
+    assert.deepEqual([before.master, before.defaultKey, existsSync(file)], [null, "theirs", false]);
+
+    const recoveryKey = recoveryKeyOf(Buffer.alloc(32, 9));
+    writeFileSync(file, recoveryKey, { mode: 0o600 });
+    assert.equal(await (await run(t, account, directory)).bot.stop(), 0);
+    const after = await lookAtIdentity(homeserver.url, account);
+    await assertWhole(after, recoveryKey);
+    assert.deepEqual([after.defaultKey, after.storageKeys.length], ["theirs", 1]);
+  });
+
   test("killed after any of its requests, the first start ends with the one identity, secret storage and backup that it began", async (t) => {
     let kills = 0;
-    for (let killAfter = 0; ; killAfter += 1) {
+    for (let killAfter = 0; ; killAfter += homeserver.killStep ?? 1) {
       assert.ok(killAfter < MOST_CHANGES, "the loop must end with a run that is not killed");
       const account = await newAccount();
       const directory = temporaryDirectory(t);
@@ -140,7 +158,7 @@ export function describeIdentity(startHomeserver: () => Promise<IdentityHomeserv
       kills += 1;
     }
     t.diagnostic(`${kills} kills`);
-    assert.ok(kills >= 7, `only ${kills} requests to be killed after`);
+    assert.ok(kills >= Math.floor(9 / (homeserver.killStep ?? 1)), `only ${kills} requests to be killed after`);
   });
 
   describeKeyBackup(() => homeserver);

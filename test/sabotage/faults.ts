@@ -43,7 +43,76 @@ const senderNews = "test/unit/crypto/senderNews.test.ts";
 const trustedOpening = "test/unit/pipeline/trustedOpening.test.ts";
 const trust = "test/integration/trust.test.ts";
 
+const identity = "test/integration/identity.test.ts";
+const ownerConfirmation = "test/unit/session/ownerConfirmation.test.ts";
+
 export const faults: readonly Fault[] = [
+  {
+    name: "identity-not-on-disk",
+    breaks: "an identity's private keys are on disk before the homeserver hears of it",
+    file: "src/session/ownIdentity.ts",
+    find: "this.ports.drafts.begin(draft);",
+    replace: "",
+    test: {
+      file: identity,
+      name: "killed after any of its requests, the first start ends with the one identity, secret storage and backup that it began",
+    },
+  },
+  {
+    name: "backup-without-its-key",
+    breaks: "the key of a backup is in secret storage before the backup is made",
+    file: "src/session/identitySetup.ts",
+    find: "if (stored === null) await storage.write(BACKUP_SECRET, decryptionKey, key, signal);",
+    replace: "",
+    test: {
+      file: identity,
+      name: "the first start makes a bot that others may trust, and a second start changes nothing",
+    },
+  },
+  {
+    name: "a-second-secret-storage",
+    breaks: "no secret storage is made beside one that the account has",
+    file: "src/session/ownIdentity.ts",
+    find: "if (keyId !== null) {",
+    replace: 'if (keyId === "") {',
+    test: {
+      file: identity,
+      name: "beside a secret storage that it can't open the bot makes no identity, and with its key it makes one in it",
+    },
+  },
+  {
+    name: "password-to-whoever-asks",
+    breaks: "the password goes only to a homeserver that asks for it",
+    file: "src/session/ownerConfirmation.ts",
+    find: "if (takesPassword && password !== null) {",
+    replace: "if (password !== null) {",
+    test: {
+      file: ownerConfirmation,
+      name: "the password goes only to a homeserver that asks for it, once for each upload",
+    },
+  },
+  {
+    name: "recovery-file-overwritten",
+    breaks: "a file that is there is not overwritten with a new recovery key",
+    file: "src/session/recoveryFile.ts",
+    find: "await link(temporary, path);",
+    replace: "await rename(temporary, path);",
+    test: {
+      file: "test/unit/session/recoveryFile.test.ts",
+      name: "a file with something else in it is left alone, unless it is to be replaced",
+    },
+  },
+  {
+    name: "unauthenticated-secrets",
+    breaks: "a secret whose MAC does not fit is none",
+    file: "src/crypto/secretEncryption.ts",
+    find: 'if (!timingSafeEqual(createHmac("sha256", hmac).update(ciphertext).digest(), mac)) return null;',
+    replace: 'if (createHmac("sha256", hmac).update(ciphertext).digest().length === 0) return null;',
+    test: {
+      file: "test/unit/crypto/secretEncryption.test.ts",
+      name: "an encrypted secret says nothing under another key or another name, or when anything of it was changed",
+    },
+  },
   {
     name: "keys-for-unsigned-devices",
     breaks:

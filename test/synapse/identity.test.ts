@@ -10,5 +10,7 @@ describeIdentity(async () => {
     createAccount: (localpart, password) => server.registerUser(localpart, password),
     signIn: (userId, password) => signInByPassword(server.baseUrl, userId, password),
     stop: () => server.stop(),
+    // The development homeserver has them all.
+    killStep: 3,
   };
 });
