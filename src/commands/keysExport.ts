@@ -49,12 +49,12 @@ async function exportKeys(file: string, options: ExportOptions, context: Command
   if (options.force !== true && (await isTaken(file))) return refuse(exists, NOT_WRITTEN);
   const given = await askPassphrase({ file: options.passphraseFile, twice: true }, context);
   if ("problem" in given) return refuse(given.problem, ExitCode.usage);
-  const signal = context.stopSignal();
   const read = await readKeys(config.data.directory, context);
   if (read === null || read.count === 0)
     return refuse("the bot holds no room keys yet; nothing was written", NOT_WRITTEN);
   const text = await encryptKeyFile(read.json, given.passphrase);
-  if (signal.aborted) return refuse("stopped; nothing was written", STOPPED);
+  // Until here there is nothing to tidy up.
+  const signal = context.stopSignal();
   const written = await writeWholeFile(file, text, { replace: options.force === true, signal }).catch(
     (error: unknown) => {
       if (signal.aborted) return null;

@@ -28,6 +28,8 @@ export interface SenderTrust {
   readonly level: "plain" | "unknown_device" | "unsigned_device" | "cross_signed" | "verified";
   /** There where the owner of the device had been verified, and has another identity now. */
   readonly violation?: true;
+  /** There where the key came with an invitation (MSC4268): who shared it, and whose word it is that the sender has made it. */
+  readonly keySharedBy?: UserId;
 }
 
 /** Whom room keys of ours are given to: every device, or those that their owner has cross-signed (MSC4153). */

@@ -14,7 +14,7 @@ import {
 } from "@matrix-org/matrix-sdk-crypto-wasm";
 import { DocketError } from "../errors.ts";
 import type { RawEvent } from "../protocol/events.ts";
-import type { DeviceId } from "../protocol/ids.ts";
+import type { DeviceId, UserId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonValue } from "../protocol/json.ts";
 import {
   withheldCodes,
@@ -78,7 +78,15 @@ function readTrust(decrypted: DecryptedRoomEvent): SenderTrust {
   const device = level === "unknown_device" ? undefined : decrypted.senderDevice;
   const deviceId = device === undefined ? null : (device.toString() as DeviceId);
   device?.free();
-  return { deviceId, level, ...(violation ? { violation } : {}) };
+  const sharer = decrypted.forwarder;
+  const keySharedBy = sharer?.toString() as UserId | undefined;
+  sharer?.free();
+  return {
+    deviceId,
+    level,
+    ...(violation ? { violation } : {}),
+    ...(keySharedBy === undefined ? {} : { keySharedBy }),
+  };
 }
 
 type Shield = Pick<ShieldState, "color" | "code">;

@@ -57,6 +57,8 @@ test("what was said before the bot came is in its record, by the inviter's bundl
     await decided(bot, before);
     const clear = await recorded(conversation, before);
     assert.deepEqual([clear["kind"], clear["content"]], ["clear", { words: "before you came" }]);
+    const trust = { deviceId: null, level: "unknown_device", keySharedBy: carol.account.userId };
+    assert.deepEqual(clear["trust"], trust);
   }
 });
 

@@ -325,7 +325,7 @@ test("what a bundle says about who wrote is never taken for proof", async (t) =>
   await it.bot.logged(TAKEN);
   const read = await it.bot.engine.decrypt(asEvent(ROOM, ALICE, said, "$forged"));
   assert.ok(read.kind === "decrypted");
-  assert.equal(read.trust.level, "unknown_device");
+  assert.deepEqual(read.trust, { deviceId: null, level: "unknown_device", keySharedBy: MALLORY });
 });
 
 test("what is no bundle, or not the one that was named, is refused after a few looks and never asked for again", async (t) => {

@@ -160,6 +160,24 @@ test("a parked event becomes new in the same transaction that brings its key", a
   assert.equal((await inbox.takeNew(1)).length, 1);
 });
 
+test("all that is parked in a room is new again when keys of the room came, and nothing else is; not even what is parked at that moment is missed", async (t) => {
+  const { inbox } = openJournal(t);
+  await inbox.accept(batch({ rooms: [update({ timeline: [event({ type: "m.room.encrypted" })] })] }));
+  const parked = { kind: "park", sessionId: "session", reason: "no_session" } as const;
+  const park = async (keyEpoch: number): Promise<void> =>
+    inbox.route(
+      (await inbox.takeNew(1)).map((entry) => ({ entry, route: parked })),
+      keyEpoch,
+    );
+  await park(inbox.keyEpoch());
+  await inbox.unparkRoom("!elsewhere:example.org" as RoomId);
+  assert.deepEqual(await inbox.takeNew(1), []);
+  const before = inbox.keyEpoch();
+  await inbox.unparkRoom(ROOM);
+  await park(before);
+  assert.equal((await inbox.takeNew(1)).length, 1);
+});
+
 test("a key that comes between decryption and parking is not missed", async (t) => {
   const { inbox } = openJournal(t);
   await inbox.accept(batch({ rooms: [update({ timeline: [event({ type: "m.room.encrypted" })] })] }));
