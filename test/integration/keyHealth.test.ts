@@ -58,10 +58,16 @@ test("one-time keys that the homeserver refuses, and a foreign mark, are the sig
   const doctor = await docket("doctor", "--json", "--config", join(directory, "config.yaml"));
   const { findings } = JSON.parse(doctor.stdout) as { findings: { check: string; state: string }[] };
   assert.equal(findings.find(({ check }) => check === "older_copy")?.state, "wrong");
+  const tooEarly = await docket("data", "restored", "--config", join(directory, "config.yaml"));
+  assert.equal(tooEarly.code, 73);
+  assert.match(tooEarly.stderr, /in use by another Docket process\. Stop that one first/);
   assert.equal(await conversation.bot.stop(), 0);
 
+  // An upload that fails is repeated before the command says how many keys there are.
+  server.fault({ path: /keys\/upload$/, userId: account.userId, action: { kind: "answer", status: 503 } });
   const restored = await docket("data", "restored", "--config", join(directory, "config.yaml"));
   assert.equal(restored.code, 0, restored.stderr);
+  assert.match(restored.stdout, /uploaded 50 new ones/);
   const path = `/_matrix/client/v3/user/${segment(account.userId)}/account_data/io.github.matrix-docket.device.${account.deviceId}`;
   const headers = { authorization: `Bearer ${account.accessToken}` };
   await fetch(`${server.url}${path}`, { method: "PUT", headers, body: JSON.stringify({ mark: "another's" }) });
