@@ -71,11 +71,11 @@ function saidOnServer({ takenBack, uploaded, doubtful }: OnServer): string {
   if (uploaded === 0)
     return (
       `Took back ${count(takenBack, "one-time key")}, but the homeserver took no new ones: new devices can't give this device their keys. ${waiting}\n` +
-      "Only a new device helps: keep this directory, which has the record, give the configuration a new, empty data.directory, and run `docket login`."
+      "If the lines before say that the homeserver did not answer, repeat this. Else only a new device helps: keep this directory, which has the record, give the configuration a new, empty data.directory, and run `docket login`."
     );
   return (
     `Took back ${count(takenBack, "one-time key")} from the homeserver and uploaded ${uploaded} new ones. ${waiting}\n` +
-    "Room keys that came after the copy was made are lost to it: events under them stay undecrypted unless their senders, or the key backup, give the keys again. No new device is needed; start the bot."
+    "Room keys that came after the copy was made are lost to it: events under them stay undecrypted unless their senders give the keys again, or the key backup has them (`docket identity restore`). No new device is needed; start the bot."
   );
 }
 

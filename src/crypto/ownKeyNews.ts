@@ -1,5 +1,6 @@
 /** What the engine tells of its own keys, to those who judge whether they are still the newest (session/copyWatch.ts). */
 import type { Clock } from "../clock.ts";
+import type { Logger } from "../logging.ts";
 import type { RoomId } from "../protocol/ids.ts";
 import type { Vitals } from "../vitals.ts";
 import type { OutgoingRequestsOptions } from "./outgoingRequests.ts";
@@ -16,13 +17,18 @@ export interface OwnKeyNews {
 }
 
 /** How uploads of our keys ended, for all who want to know. */
-export function uploadNews(options: OwnKeyNews & { readonly clock: Clock; readonly vitals?: Vitals }): {
+export function uploadNews(
+  options: OwnKeyNews & { readonly clock: Clock; readonly log: Logger; readonly vitals?: Vitals },
+): {
   readonly onUpload: NonNullable<OutgoingRequestsOptions["onUpload"]>;
   readonly onKeysRefused: () => void;
 } {
-  const { clock, vitals, onKeysUploaded, onKeysRefused } = options;
+  const { clock, log, vitals, onKeysUploaded, onKeysRefused } = options;
   return {
-    onKeysRefused: () => onKeysRefused?.(),
+    onKeysRefused: () => {
+      log.warn({}, "the homeserver refuses the bot's one-time keys, because it has others under their IDs");
+      onKeysRefused?.();
+    },
     onUpload: (error) => {
       if (error !== null) return vitals?.keyUploadFailed(clock.now(), error);
       vitals?.keysUploaded();

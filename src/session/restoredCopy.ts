@@ -31,6 +31,8 @@ export interface OnServer {
 const ALGORITHM = "signed_curve25519";
 /** Far more than any client keeps there. */
 const MOST_KEYS = 1_000;
+const UPLOAD_TRIES = 15;
+const UPLOAD_PAUSE_MS = 1_000;
 
 /** The first step. Nothing else may have the directory open. @throws StoreFailed */
 export function restoreAtRest(database: Database): AtRest {
@@ -56,11 +58,21 @@ export async function restoreOnServer(
     async ({ held }) => database.transaction(() => held.apply()),
   );
   await session.start();
-  const answer = await homeserver.request("POST", "/_matrix/client/v3/keys/upload", { body: {}, signal });
-  const count = inside(answer, "one_time_key_counts", ALGORITHM);
-  const uploaded = typeof count === "number" ? count : 0;
+  // An upload that fails is repeated in the background.
+  let uploaded = await keysThere(homeserver, signal);
+  for (let tries = 1; uploaded === 0 && tries < UPLOAD_TRIES; tries += 1) {
+    await clock.sleep(UPLOAD_PAUSE_MS, signal);
+    uploaded = await keysThere(homeserver, signal);
+  }
   await new CopyMark({ database, ...session }).renew(signal);
   return { takenBack, uploaded, doubtful: settleCopyDoubt(database, clock.now()) };
+}
+
+/** An upload of nothing is answered with how many there are. */
+async function keysThere(homeserver: Session["homeserver"], signal: AbortSignal): Promise<number> {
+  const answer = await homeserver.request("POST", "/_matrix/client/v3/keys/upload", { body: {}, signal });
+  const count = inside(answer, "one_time_key_counts", ALGORITHM);
+  return typeof count === "number" ? count : 0;
 }
 
 /** Client-server API, `POST /keys/claim`, for our own device; the fallback key, which comes last, counts as used by it. */
