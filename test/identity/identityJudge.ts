@@ -73,7 +73,7 @@ export async function lookAtIdentity(url: string, account: SignedIn): Promise<Se
 }
 
 /** The secret as any client reads it. @throws Error where the key does not open it */
-async function secretIn(seen: SeenIdentity, recoveryKey: string, name: string): Promise<string> {
+export async function secretIn(seen: SeenIdentity, recoveryKey: string, name: string): Promise<string> {
   const encrypted = seen.accountData.get(name)?.["encrypted"] as Json | undefined;
   const payload = encrypted?.[seen.defaultKey ?? ""];
   assert.ok(payload !== undefined, `${name} is under the default key`);

@@ -12,33 +12,11 @@ import { startAuthServer } from "../support/authServer.ts";
 import { DEFAULT_YAML } from "../support/botProcess.ts";
 import { DemoProcess } from "../support/demoProcess.ts";
 import { docket, docketGiven, type CommandOutcome } from "../support/docketCommand.ts";
+import { leaks, type Secret } from "../support/leaks.ts";
 import { loginPlace, openTalk, USER, type LoginPlace } from "../support/loginPlace.ts";
 
 /** Bodies, passwords. With characters that encodings change. */
 const CANARY = "kanarie-Zc7+q/9ö=vogel";
-
-/** Names a secret without showing it: a failing test must not leak it either. */
-interface Secret {
-  readonly what: string;
-  readonly value: string;
-}
-
-/** The ways in which a text may be written down: base64 depends on how many bytes stand before it. */
-function spellings(value: string): string[] {
-  const bytes = Buffer.from(value);
-  const base64 = [0, 1, 2].flatMap((before) => {
-    const padded = Buffer.concat([Buffer.alloc(before), bytes]);
-    const [from, to] = [Math.ceil((before * 8) / 6), Math.floor((padded.length * 8) / 6)];
-    return [padded.toString("base64").slice(from, to), padded.toString("base64url").slice(from, to)];
-  });
-  return [value, JSON.stringify(value).slice(1, -1), encodeURIComponent(value), bytes.toString("hex"), ...base64];
-}
-
-function leaks(text: string, secrets: readonly Secret[]): string[] {
-  return secrets
-    .filter(({ value }) => spellings(value).some((spelling) => text.includes(spelling)))
-    .map(({ what }) => what);
-}
 
 interface ExportedKey {
   readonly session_id: string;

@@ -1750,6 +1750,18 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: "recovery-key-logged",
+    breaks: "no secret of the account's identity is in a log",
+    file: "src/session/identitySetup.ts",
+    find: "const written = await write(means.recoveryFile, recoveryKey);",
+    replace:
+      'const written = await write(means.recoveryFile, recoveryKey); log.debug({ written, recoveryKey }, "written");',
+    test: {
+      file: "test/integration/identityCanaries.test.ts",
+      name: "no secret of the account's identity is in anything that the bot or its commands write, and each is there to be found",
+    },
+  },
+  {
     name: "remnants",
     breaks: "a recovery key that somebody has can't be read out of the database any more",
     file: "src/journal/database.ts",

@@ -21,11 +21,12 @@ export interface Conversation {
 
 export async function startConversation(
   t: TestContext,
-  options: { bot?: Partial<BotOptions>; server?: DevServerOptions; deviceId?: string } = {},
+  options: { bot?: Partial<BotOptions>; server?: DevServerOptions; deviceId?: string; password?: string } = {},
 ): Promise<Conversation> {
   const server = await startDevServer(options.server);
   t.after(() => server.stop());
-  const account = server.createAccount("docket", "not a secret", { deviceId: options.deviceId ?? "DOCKETBOT" });
+  const { deviceId = "DOCKETBOT", password = "not a secret" } = options;
+  const account = server.createAccount("docket", password, { deviceId });
   const directory = temporaryDirectory(t);
   const startBot = (more: Partial<BotOptions> = {}): BotProcess => {
     const bot = new BotProcess({
