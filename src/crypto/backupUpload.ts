@@ -68,7 +68,7 @@ export class BackupUpload {
 
   constructor(options: BackupUploadOptions) {
     this.options = options;
-    this.gossiped = new GossipedBackupKey(options.machine);
+    this.gossiped = new GossipedBackupKey(options.machine, options.log);
   }
 
   /** There may be something to upload. Cheap. */

@@ -2,6 +2,7 @@
  * Takes the backup's key from another device of the account, which sends it when this one was verified (client-server API, "Secrets",
  * "Sharing"). The library takes secrets from the account's own verified devices only, and keeps them until they are deleted.
  */
+import type { Logger } from "../logging.ts";
 import type { CurrentBackup } from "./currentBackup.ts";
 import type { Machine } from "./machine.ts";
 
@@ -9,11 +10,13 @@ const SECRET = "m.megolm_backup.v1";
 
 export class GossipedBackupKey {
   private readonly machine: Machine;
+  private readonly log: Logger;
   /** One may have come before this start. */
   private isDue = true;
 
-  constructor(machine: Machine) {
+  constructor(machine: Machine, log: Logger) {
     this.machine = machine;
+    this.log = log;
   }
 
   /** @param onSecret told when one has come: `take` it */
@@ -43,7 +46,10 @@ export class GossipedBackupKey {
         return found instanceof Set ? [...found].filter((secret) => typeof secret === "string") : [];
       });
       if (secrets.length === 0) return;
-      for (const secret of secrets) if (await backup.adopt(secret, signal)) break;
+      let fits = false;
+      for (const secret of secrets) fits ||= await backup.adopt(secret, signal);
+      const what = fits ? "the backup's key" : "a key that is not that of the account's present backup";
+      this.log.info({}, `another session has shared ${what}`);
       await this.machine.use("deleteSecretsFromInbox", (olm) => olm.deleteSecretsFromInbox(SECRET));
     } catch (error) {
       this.isDue = true;
