@@ -8,4 +8,6 @@ export interface IdentityHomeserver {
   /** Another device of the account. */
   signIn(userId: string, password: string): Promise<SignedIn>;
   stop(): Promise<void>;
+  /** Kills are tried after every so many requests: 1 by default. */
+  readonly killStep?: number;
 }
