@@ -164,7 +164,8 @@ export class OutgoingRequests {
         if (isUpload) this.options.onUpload?.(error);
         const pauseMs = isUpload && "one_time_keys" in request.body ? this.uploadPause.noteFailure(error) : null;
         if (pauseMs === null) return this.options.onFailure(error);
-        void this.options.clock.sleep(pauseMs, this.options.signal).then(this.options.onDue);
+        // A timer may fire a little before the clock says so.
+        void this.options.clock.sleep(pauseMs + 100, this.options.signal).then(this.options.onDue);
       },
     );
     this.inFlight.set(key, sending);

@@ -40,7 +40,7 @@ test("docket data restored ends what a copy would repeat: old and new devices re
   const outcome = await story.restored();
   assert.deepEqual([outcome.code, outcome.stderr], [0, ""]);
   assert.match(outcome.stdout, /^Ended 2 room keys .* and [1-9]\d* channels? to other devices/);
-  assert.match(outcome.stdout, /Took back (49|50) one-time keys .* uploaded 50 new ones\. No message waits/);
+  assert.match(outcome.stdout, /Took back (49|50) one-time keys .* uploaded [1-9]\d* new ones\. No message waits/);
   assert.match(outcome.stdout, /No new device is needed/);
   await scene.restart();
   const dave = await story.stranger("dave", rooms[0]);
