@@ -1859,6 +1859,9 @@ export const faults: readonly Fault[] = [
     test: {
       file: copyMark,
       name: "keys of the device that the homeserver does not show any more, or not ours, are said when it says that they changed",
+    },
+  },
+  {
     name: "verification-by-anybody",
     breaks: "nobody but the account's own sessions and the operators can verify the bot",
     file: "src/crypto/verifications.ts",
