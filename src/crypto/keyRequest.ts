@@ -7,7 +7,14 @@ import { RequestType, type ToDeviceRequest } from "@matrix-org/matrix-sdk-crypto
 import type { Homeserver, RequestOptions } from "../matrix/homeserver.ts";
 import type { RoomId, TxnId } from "../protocol/ids.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
-import type { RoomMessage } from "./roomMessages.ts";
+
+/** An event that the library wants in a room. */
+export interface RoomMessage {
+  readonly roomId: RoomId;
+  readonly type: string;
+  readonly txnId: TxnId;
+  readonly content: JsonObject;
+}
 
 /** What the library's request objects have in common; a copy, since theirs live in the wasm's memory. */
 export interface KeyRequest {

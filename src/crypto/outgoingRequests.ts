@@ -13,10 +13,10 @@ import { Cancelled, ServerRefused } from "../errors.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { isFinalRefusal } from "../matrix/retries.ts";
 import type { JsonObject } from "../protocol/json.ts";
-import { readKeyRequest, sendKeyRequest, type KeyRequest } from "./keyRequest.ts";
+import { readKeyRequest, sendKeyRequest, type KeyRequest, type RoomMessage } from "./keyRequest.ts";
 import type { Machine } from "./machine.ts";
 import { usersAsked, type MemberDevices } from "./memberDevices.ts";
-import type { RoomMessage, RoomMessages } from "./roomMessages.ts";
+import type { RoomMessages } from "./roomMessages.ts";
 import { markAnswered } from "./serverAnswers.ts";
 import { UploadPause } from "./uploadPause.ts";
 

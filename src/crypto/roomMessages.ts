@@ -3,9 +3,10 @@
  * encrypted, for the room's members of that moment, whatever fails; each message keeps its own transaction ID.
  */
 import type { Homeserver } from "../matrix/homeserver.ts";
-import type { EventId, RoomId, TxnId } from "../protocol/ids.ts";
+import type { EventId, RoomId } from "../protocol/ids.ts";
 import type { JsonObject } from "../protocol/json.ts";
 import type { EncryptionTarget } from "./encryptionTarget.ts";
+import type { RoomMessage } from "./keyRequest.ts";
 
 export interface RoomAudience {
   readonly encrypted: boolean;
@@ -14,13 +15,6 @@ export interface RoomAudience {
 
 /** Null where the bot is not in the room, as far as it knows. Must be current each time. */
 export type FindAudience = (roomId: RoomId) => RoomAudience | null;
-
-export interface RoomMessage {
-  readonly roomId: RoomId;
-  readonly type: string;
-  readonly txnId: TxnId;
-  readonly content: JsonObject;
-}
 
 export interface RoomMessagesOptions {
   readonly homeserver: Homeserver;

@@ -19,6 +19,11 @@ import * as steps from "./verificationSteps.ts";
 export const LIFETIME_MS = 10 * 60_000;
 export const GIVEN_UP = { code: "m.user", reason: "The verification was given up." };
 export const MISMATCH = { code: "m.mismatched_sas", reason: "What was compared is not the same." };
+/**
+ * Who asked may begin within this time after our `ready`. A client may still be taking that in: a `start` right behind it is lost there
+ * (matrix-js-sdk reads the events of a room side by side), and then nobody would begin.
+ */
+const GRACE_MS = 3_000;
 const OVER = { code: "m.timeout", reason: "Nobody has finished it in time." };
 const UNSENT = { code: "m.timeout", reason: "A message of the verification could not be sent." };
 
@@ -30,7 +35,7 @@ export interface VerificationCourseOptions extends VerificationSenderOptions {
   readonly log: Logger;
   /** The library may have something to send. */
   readonly onDue: () => void;
-  /** There is one more. */
+  /** There is one more, or one is due at another time. */
   readonly onChange: () => void;
 }
 
@@ -61,16 +66,25 @@ export class VerificationCourse {
 
   /** Takes the steps that need no person, then writes down how it stands. */
   async look(flow: Flow): Promise<void> {
-    if (flow.taken) await this.step(flow, "advanceVerification", (olm) => steps.goOn(olm, nameOf(flow)));
-    else await this.note(flow);
+    if (!flow.taken) return await this.note(flow);
+    const begin = flow.beginAt !== null && flow.beginAt <= this.options.clock.now();
+    if (begin) flow.beginAt = null;
+    await this.step(flow, "advanceVerification", (olm) => steps.goOn(olm, nameOf(flow), begin));
   }
 
   /** Takes a step that a person has asked for. @param name of the library call */
   async step(flow: Flow, name: string, call: (olm: OlmMachine) => Promise<KeyRequest[]>): Promise<void> {
     if (!isOpen(flow.now)) return;
-    await this.send(flow, await this.options.machine.use(name, call, this.options.signal));
-    await this.note(flow);
-    this.options.onDue();
+    const { messages, progress } = await this.options.machine.use(
+      name,
+      async (olm) => ({ messages: await call(olm), progress: steps.progressOf(olm, nameOf(flow)) }),
+      this.options.signal,
+    );
+    await this.send(flow, messages);
+    // The library forgets what has ended.
+    if (isOpen(progress)) await this.note(flow);
+    else this.write(flow, progress);
+    if (messages.length > 0) this.options.onDue();
   }
 
   /** Without effect on one that has ended. */
@@ -89,13 +103,18 @@ export class VerificationCourse {
     });
   }
 
-  private async note(flow: Flow): Promise<void> {
-    const { machine, signal } = this.options;
-    const progress = await machine.use(
-      "verificationProgress",
-      async (olm) => steps.progressOf(olm, nameOf(flow)),
-      signal,
-    );
+  /** How all open ones stand: in the same call as what may have ended one, since the next sync makes the library forget that. */
+  readAll(olm: OlmMachine): readonly (readonly [Flow, steps.Progress])[] {
+    return this.options.flows.open().map((flow) => [flow, steps.progressOf(olm, nameOf(flow))]);
+  }
+
+  write(flow: Flow, { isReady, ...progress }: steps.Progress): void {
+    if (!isReady) flow.beginAt = null;
+    else if (flow.beginAt === null) {
+      const isOurs = flow.now.phase === "asked";
+      flow.beginAt = this.options.clock.now() + (isOurs ? 0 : GRACE_MS);
+      this.options.onChange();
+    }
     // What was known stays known.
     const { deviceId, emoji, decimals } = flow.now;
     this.finish(flow, {
@@ -104,6 +123,12 @@ export class VerificationCourse {
       emoji: progress.emoji ?? emoji,
       decimals: progress.decimals ?? decimals,
     });
+  }
+
+  private async note(flow: Flow): Promise<void> {
+    const { machine, signal } = this.options;
+    const read = async (olm: OlmMachine): Promise<steps.Progress> => steps.progressOf(olm, nameOf(flow));
+    this.write(flow, await machine.use("verificationProgress", read, signal));
   }
 
   private finish(flow: Flow, news: Partial<Verification>): void {

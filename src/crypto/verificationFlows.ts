@@ -17,10 +17,12 @@ export interface Flow {
   readonly flowId: string;
   /** A person is there for it: the steps that need none are taken by themselves. */
   taken: boolean;
+  /** When we begin, if the other side has not; null while it is not time to think of that. */
+  beginAt: EpochMs | null;
   now: Verification;
 }
 
-export function isOpen({ phase }: Verification): boolean {
+export function isOpen({ phase }: Pick<Verification, "phase">): boolean {
   return phase !== "verified" && phase !== "cancelled";
 }
 
@@ -43,7 +45,7 @@ export class VerificationFlows {
   }
 
   add(flowId: string, verification: Omit<Verification, "id">, taken: boolean): Flow {
-    const flow: Flow = { flowId, taken, now: { ...verification, id: randomUUID() } };
+    const flow: Flow = { flowId, taken, beginAt: null, now: { ...verification, id: randomUUID() } };
     this.flows.push(flow);
     this.announce();
     return flow;
@@ -79,9 +81,9 @@ export class VerificationFlows {
     return this.open().find((flow) => flow.flowId === flowId && isTheirs(flow.now)) ?? null;
   }
 
-  /** When the next open one is over; null where there is none. */
-  nextEnd(): EpochMs | null {
-    const ends = this.open().map((flow) => flow.now.expiresAt);
+  /** When the next open one is over, or begins; null where there is none. */
+  nextDue(): EpochMs | null {
+    const ends = this.open().map((flow) => flow.beginAt ?? flow.now.expiresAt);
     return ends.length === 0 ? null : Math.min(...ends);
   }
 

@@ -35,7 +35,10 @@ export interface Ending {
   readonly reason: string;
 }
 
-export type Progress = Pick<Verification, "phase" | "deviceId" | "emoji" | "decimals" | "cancelled">;
+export interface Progress extends Pick<Verification, "phase" | "deviceId" | "emoji" | "decimals" | "cancelled"> {
+  /** Both want it, and neither has begun. */
+  readonly isReady: boolean;
+}
 
 type LibraryMessage = Parameters<typeof readKeyRequest>[0];
 
@@ -68,7 +71,7 @@ export function progressOf(olm: OlmMachine, name: FlowName): Progress {
       const device = request.otherDeviceId;
       const deviceId = device === undefined ? null : (device.toString() as DeviceId);
       device?.free();
-      const nothing = { deviceId, emoji: null, decimals: null, cancelled: null };
+      const nothing = { deviceId, emoji: null, decimals: null, cancelled: null, isReady: false };
       if (request.isPassive())
         return {
           ...nothing,
@@ -81,7 +84,7 @@ export function progressOf(olm: OlmMachine, name: FlowName): Progress {
         case VerificationRequestPhase.Requested:
           return { ...nothing, phase: "requested" };
         case VerificationRequestPhase.Ready:
-          return { ...nothing, phase: "exchanging" };
+          return { ...nothing, phase: "exchanging", isReady: true };
         case VerificationRequestPhase.Done:
           return { ...nothing, phase: "verified" };
         case VerificationRequestPhase.Cancelled:
@@ -89,12 +92,15 @@ export function progressOf(olm: OlmMachine, name: FlowName): Progress {
         case VerificationRequestPhase.Transitioned:
           return withSas(request, (sas) => ({ ...nothing, ...comparison(sas) })) ?? { ...nothing, phase: "exchanging" };
       }
-    }) ?? { phase: "cancelled", deviceId: null, emoji: null, decimals: null, cancelled: LOST }
+    }) ?? { phase: "cancelled", deviceId: null, emoji: null, decimals: null, cancelled: LOST, isReady: false }
   );
 }
 
-/** The steps that need no person, once one is there: `ready`, then `start`, then `accept`. @returns what is to be sent, in order */
-export async function goOn(olm: OlmMachine, name: FlowName): Promise<KeyRequest[]> {
+/**
+ * The steps that need no person, once one is there: `ready`, `accept`, and `start` where it is time for it.
+ * @returns what is to be sent, in order
+ */
+export async function goOn(olm: OlmMachine, name: FlowName, begin: boolean): Promise<KeyRequest[]> {
   const request = find(olm, name);
   if (request === undefined) return [];
   try {
@@ -104,7 +110,7 @@ export async function goOn(olm: OlmMachine, name: FlowName): Promise<KeyRequest[
         return cancelWith(request, WITHOUT_SAS);
       messages.push(...read(request.acceptWithMethods(ONLY_SAS)));
     }
-    if (request.phase() === VerificationRequestPhase.Ready) {
+    if (begin && request.phase() === VerificationRequestPhase.Ready) {
       // Where both begin at once, the library keeps the one that the specification says.
       const started = await request.startSas();
       if (started === undefined) return [...messages, ...cancelWith(request, WITHOUT_SAS)];
@@ -156,9 +162,9 @@ export async function askOwnSessions(
   }
 }
 
-/** For how much longer the library waits, in milliseconds; null where it knows no such verification. */
-export function timeLeftMs(olm: OlmMachine, name: FlowName): number | null {
-  return withRequest(olm, name, (request) => request.timeRemainingMillis());
+/** Whether the library has taken up what it was fed with. */
+export function isKnown(olm: OlmMachine, name: FlowName): boolean {
+  return withRequest(olm, name, () => true) ?? false;
 }
 
 function comparison(sas: Sas): Pick<Verification, "phase" | "emoji" | "decimals" | "cancelled"> {

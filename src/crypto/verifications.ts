@@ -9,7 +9,7 @@
  * - Nothing is trusted before a person has compared and both sides are done; what a process had begun is nothing to the next one.
  */
 import type { Clock } from "../clock.ts";
-import { Cancelled, DocketError } from "../errors.ts";
+import { Cancelled } from "../errors.ts";
 import { Nudge } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
@@ -43,8 +43,6 @@ export interface VerificationsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
-  /** The library may have something to send. */
-  readonly onDue: () => void;
   /** For what is no failure of a server. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -72,7 +70,12 @@ export class SasVerifications implements Verifications {
     this.options = options;
     this.flows = new VerificationFlows(options.clock);
     this.declines = new VerificationDeclines(options);
-    this.course = new VerificationCourse({ ...options, flows: this.flows, onChange: () => this.nudges.nudge() });
+    this.course = new VerificationCourse({
+      ...options,
+      flows: this.flows,
+      onChange: () => this.nudges.nudge(),
+      onDue: () => this.deliver(),
+    });
     this.limits = new AskLimits(options.clock, REQUESTS);
   }
 
@@ -169,7 +172,7 @@ export class SasVerifications implements Verifications {
   }
 
   private async process(event: VerificationEvent): Promise<void> {
-    const { machine, signal, onDue, log } = this.options;
+    const { machine, signal } = this.options;
     const isRequest = event.step === "request";
     const known = isRequest ? null : this.flowOf(event);
     if (isRequest) {
@@ -182,28 +185,28 @@ export class SasVerifications implements Verifications {
         this.declines.decline(event, "unknown");
       return;
     }
-    const left = await machine
-      .use(
-        "receiveVerification",
-        async (olm) => {
-          await steps.feed(olm, event);
-          return steps.timeLeftMs(olm, { userId: event.sender, flowId: event.flowId });
-        },
-        signal,
-      )
-      .catch((error: unknown) => {
-        if (error instanceof DocketError) throw error;
-        return null;
-      });
-    if (isRequest && left === null)
-      log.info(
-        { userId: event.sender },
-        "a verification request was passed over: too old, malformed, or from an unknown device",
-      );
-    else if (isRequest) this.course.add(event.flowId, event.sender, event.roomId, "requested", false);
+    const readings = await machine.use(
+      "receiveVerification",
+      async (olm) => {
+        await steps.feed(olm, event);
+        if (isRequest) this.addRequested(event, steps.isKnown(olm, { userId: event.sender, flowId: event.flowId }));
+        return this.course.readAll(olm);
+      },
+      signal,
+    );
     // The library ends others with the same user when a new one comes.
+    for (const [flow, progress] of readings) this.course.write(flow, progress);
     for (const flow of this.flows.open()) await this.course.look(flow);
-    onDue();
+    this.deliver();
+  }
+
+  private addRequested({ flowId, sender, roomId }: VerificationEvent, isKnown: boolean): void {
+    if (isKnown) this.course.add(flowId, sender, roomId, "requested", false);
+    else
+      this.options.log.info(
+        { userId: sender },
+        "a verification request was passed over: it is too old, malformed, or from a device that nobody knows",
+      );
   }
 
   /** The one that an event belongs to, whose other side or another of our sessions has sent it. */
@@ -225,6 +228,12 @@ export class SasVerifications implements Verifications {
     return (step === "ready" && fromDevice !== ownDeviceId) || step === "cancel";
   }
 
+  /** What the library has to say of its own; some steps count only once they were sent. */
+  private deliver(): void {
+    const { requests } = this.options;
+    void this.inBackground(requests.sendAll().then(() => this.nudges.nudge()));
+  }
+
   private async knowDevices(userId: UserId): Promise<void> {
     const { devices, requests, signal } = this.options;
     await devices.follow([userId], signal);
@@ -241,8 +250,8 @@ export class SasVerifications implements Verifications {
   private async watch(): Promise<void> {
     const { clock, signal } = this.options;
     while (!signal.aborted) {
-      const end = this.flows.nextEnd();
-      await this.nudges.wait(signal, end === null ? LIFETIME_MS : Math.min(Math.max(end - clock.now(), 0), LOOK_MS));
+      const due = this.flows.nextDue();
+      await this.nudges.wait(signal, due === null ? LIFETIME_MS : Math.min(Math.max(due - clock.now(), 0), LOOK_MS));
       if (signal.aborted) return;
       await this.inBackground(this.turns.run(() => this.course.lookAtAll(), signal));
     }

@@ -45,6 +45,7 @@ const trust = "test/integration/trust.test.ts";
 
 const identity = "test/integration/identity.test.ts";
 const ownerConfirmation = "test/unit/session/ownerConfirmation.test.ts";
+const verifications = "test/unit/crypto/verifications.test.ts";
 
 export const faults: readonly Fault[] = [
   {
@@ -1858,6 +1859,72 @@ export const faults: readonly Fault[] = [
     test: {
       file: copyMark,
       name: "keys of the device that the homeserver does not show any more, or not ours, are said when it says that they changed",
+    },
+  },
+  {
+    name: "verification-by-anybody",
+    breaks: "nobody but the account's own sessions and the operators can verify the bot",
+    file: "src/crypto/verifications.ts",
+    find: "    if (!isAllowed) {",
+    replace: '    if (!isAllowed && event.sender === "") {',
+    test: {
+      file: verifications,
+      name: "a request from anybody else is declined with a reason, in the room and from device to device, and never waits for a person",
+    },
+  },
+  {
+    name: "verification-in-the-clear",
+    breaks: "what the bot says for a verification is encrypted where the room is",
+    file: "src/crypto/roomMessages.ts",
+    find: "if (!found.encrypted) return",
+    replace: "if (found.target !== null) return",
+    test: {
+      file: verifications,
+      name: "an operator verifies the bot in an encrypted room: what the bot says there is encrypted, and each signs the other's identity",
+    },
+  },
+  {
+    name: "verification-for-ever",
+    breaks: "a request that nobody takes up does not wait for ever",
+    file: "src/crypto/verificationCourse.ts",
+    find: "if (flow.now.expiresAt <= this.options.clock.now()) await",
+    replace: "if (flow.now.expiresAt < 0) await",
+    test: {
+      file: verifications,
+      name: "a request that nobody takes up is cancelled after ten minutes, and the other side is told",
+    },
+  },
+  {
+    name: "verification-mismatch",
+    breaks: "the other side hears that what was compared differs",
+    file: "src/crypto/verifications.ts",
+    find: "this.course.end(flow, MISMATCH)",
+    replace: "this.course.end(flow, GIVEN_UP)",
+    test: {
+      file: verifications,
+      name: "what differs is cancelled as a mismatch on both sides, and nothing is signed",
+    },
+  },
+  {
+    name: "verification-flood",
+    breaks: "requests are limited, whoever sends them",
+    file: "src/crypto/verifications.ts",
+    find: "if (this.flows.isFull || !this.limits.allows(event.sender)) return",
+    replace: "if (this.flows.isFull) return",
+    test: {
+      file: verifications,
+      name: "a flood of requests keeps a bounded number of them, and gets a bounded number of answers",
+    },
+  },
+  {
+    name: "verification-forgotten",
+    breaks: "who goes on with what a process before began hears that it is not known any more",
+    file: "src/crypto/verifications.ts",
+    find: "if (EXPECTS.has(event.step) && ",
+    replace: "if (!EXPECTS.has(event.step) && ",
+    test: {
+      file: verifications,
+      name: "a step of a verification that a process before this one had begun is answered: it is not known any more",
     },
   },
 ];

@@ -34,7 +34,7 @@ import { targetOf } from "./cryptoPeer.ts";
 import { KeyDirectory, type DirectoryDevice } from "./keyDirectory.ts";
 import { loneEngine, noChanges } from "./loneEngine.ts";
 
-export const SCENE_ROOM = "!dm:example.org" as RoomId;
+const SCENE_ROOM = "!dm:example.org" as RoomId;
 export const SCENE_BOT = "@bot:example.org" as UserId;
 const PATIENCE_MS = 10_000;
 
@@ -53,8 +53,19 @@ class BroadcastingDirectory extends KeyDirectory {
   }
 }
 
+/** The time is what it is, and later when a test says so. */
+class HurriedClock implements Clock {
+  /** In milliseconds. */
+  ahead = 0;
+  now(): number {
+    return systemClock.now() + this.ahead;
+  }
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return systemClock.sleep(ms, signal);
+  }
+}
+
 export interface SceneOptions {
-  readonly clock?: Clock;
   readonly verifiers?: readonly string[];
 }
 
@@ -66,6 +77,7 @@ export class VerificationScene {
   bot!: CryptoEngine;
   /** What was logged, fields and words. */
   readonly logged: { readonly fields: JsonObject; readonly words: string }[] = [];
+  readonly clock = new HurriedClock();
   /** To-device messages that people got. */
   readonly toldPeople: JsonObject[] = [];
   isRoomEncrypted = true;
@@ -88,7 +100,7 @@ export class VerificationScene {
       void scene.logged.push({ fields: fields as JsonObject, words });
     const { engine } = await loneEngine(t, {
       homeserver: scene.homeserverOf(device),
-      clock: options.clock ?? systemClock,
+      clock: scene.clock,
       log: { ...silentLogger, info: note, warn: note },
       verifiers: () => (options.verifiers ?? []) as UserId[],
       audience: (roomId) => scene.audience(roomId),
@@ -142,6 +154,8 @@ export class VerificationScene {
 
   /** The bot's newest verification, once it is there and as far. */
   async reached(phase: VerificationPhase): Promise<Verification> {
+    // Nobody here begins: the bot does, a few seconds after it was taken up.
+    if (phase === "comparing") this.clock.ahead += 5_000;
     const newest = (): Verification | undefined => this.bot.verifications.list().at(-1);
     await this.until(`a verification that is ${phase}`, () => newest()?.phase === phase);
     return newest() as Verification;
