@@ -8,16 +8,44 @@ import { decryptKeyFile, encryptKeyFile } from "../../../src/crypto/keyExportFor
 import type { JsonObject } from "../../../src/protocol/json.ts";
 import { BotProcess, writeConfig } from "../../support/botProcess.ts";
 import { startConversation, type Conversation } from "../../support/conversation.ts";
-import { docket } from "../../support/docketCommand.ts";
+import { runProgram } from "../../../src/commands/program.ts";
+import { docket, type CommandOutcome } from "../../support/docketCommand.ts";
 import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
 
 const PASSPHRASE = "a passphrase for the keys";
+
+/** The command line in this process, which needs no start. @param typed at the terminal, in turn; without it there is none */
+async function docketHere(args: readonly string[], typed: readonly string[] | null = null): Promise<CommandOutcome> {
+  const [out, err, lines]: [string[], string[], string[]] = [[], [], [...(typed ?? [])]];
+  const code = await runProgram(args, {
+    stdout: { write: (text) => void out.push(text) },
+    stderr: { write: (text) => void err.push(text) },
+    stdin: {
+      isTerminal: typed !== null,
+      text: () => Promise.resolve(""),
+      line: () => assert.fail("nothing is asked for in the open"),
+      hiddenLine: () => Promise.resolve(lines.shift() ?? assert.fail("asked once more than anybody types")),
+    },
+    env: process.env,
+    stopSignal: () => new AbortController().signal,
+    onHangUp: () => undefined,
+    endNow: (error) => {
+      throw error;
+    },
+  });
+  assert.deepEqual(lines, []);
+  return { code, stdout: out.join(""), stderr: err.join("") };
+}
 
 interface Place {
   readonly conversation: Conversation;
   readonly file: string;
   readonly passphraseFile: string;
-  keys(verb: "export" | "import", file: string, ...more: string[]): ReturnType<typeof docket>;
+  readonly config: string;
+  /** In a process of its own. */
+  keys(verb: "export" | "import", file: string, ...more: string[]): Promise<CommandOutcome>;
+  /** In this process. */
+  keysHere(verb: "export" | "import", file: string, ...more: string[]): Promise<CommandOutcome>;
 }
 
 async function place(t: TestContext): Promise<Place> {
@@ -26,12 +54,14 @@ async function place(t: TestContext): Promise<Place> {
   const passphraseFile = join(outside, "passphrase");
   writeFileSync(passphraseFile, `${PASSPHRASE}\n`);
   const config = join(conversation.directory, "config.yaml");
+  const given = ["--passphrase-file", passphraseFile, "--config", config];
   return {
     conversation,
     file: join(outside, "keys.txt"),
     passphraseFile,
-    keys: (verb, file, ...more) =>
-      docket("keys", verb, file, "--passphrase-file", passphraseFile, "--config", config, ...more),
+    config,
+    keys: (verb, file, ...more) => docket("keys", verb, file, ...given, ...more),
+    keysHere: (verb, file, ...more) => docketHere(["keys", verb, file, ...given, ...more]),
   };
 }
 
@@ -62,25 +92,31 @@ test("all room keys are exported beside a running bot, for their owner alone, an
   const exported = JSON.parse(OlmMachine.decryptExportedRoomKeys(text, PASSPHRASE)) as { room_id: string }[];
   for (const roomId of rooms) assert.ok(exported.some((key) => key.room_id === roomId));
 
-  const again = await it.keys("export", it.file);
+  const again = await it.keysHere("export", it.file);
   assert.deepEqual([again.code, again.stdout, readFileSync(it.file, "utf8")], [1, "", text]);
   assert.match(again.stderr, /is there already; nothing was written\. --force replaces it/);
-  assert.equal((await it.keys("export", it.file, "--force")).code, 0);
+  assert.equal((await it.keysHere("export", it.file, "--force")).code, 0);
   assert.notEqual(readFileSync(it.file, "utf8"), text);
-  const unwritable = await it.keys("export", join(it.file, "below", "keys.txt"));
+  const unwritable = await it.keysHere("export", join(it.file, "below", "keys.txt"));
   assert.equal(unwritable.code, 1);
   assert.match(unwritable.stderr, /can't be written \(ENOTDIR\)/);
   assert.deepEqual(readdirSync(join(it.file, "..")).toSorted(), ["keys.txt", "passphrase"]);
 
   await it.conversation.bot.stop();
-  assert.equal((await it.keys("export", it.file, "--force")).code, 0, "and without a bot");
+  const typed = ["keys", "export", it.file, "--force", "--config", it.config];
+  const slip = await docketHere(typed, [PASSPHRASE, `${PASSPHRASE}x`]);
+  assert.deepEqual([slip.code, slip.stdout], [64, ""]);
+  assert.match(slip.stderr, /not the same/);
+  assert.equal((await docketHere(typed, [""])).code, 64);
+  assert.equal((await docketHere(typed, [PASSPHRASE, PASSPHRASE])).code, 0, "and without a bot, typed twice");
+  assert.ok((await sessionsIn(it.file)).length >= 2);
 });
 
 test("imported keys wake what waits for them at once, in a running bot and after the start of one that did not run", async (t) => {
   const it = await place(t);
   const { server, alice } = it.conversation;
   const [first, second] = [await ask(it.conversation, "one"), await ask(it.conversation, "two")];
-  assert.equal((await it.keys("export", it.file)).code, 0);
+  assert.equal((await it.keysHere("export", it.file)).code, 0);
 
   const options = { homeserver: server.url, ...server.createAccount("late"), directory: temporaryDirectory(t) };
   const config = writeConfig(options);
@@ -134,12 +170,12 @@ test("imported keys wake what waits for them at once, in a running bot and after
 test("a file that can't be used is refused with the reason, changes nothing, and leaves the bot at work", async (t) => {
   const it = await place(t);
   await ask(it.conversation, "one");
-  assert.equal((await it.keys("export", it.file)).code, 0);
+  assert.equal((await it.keysHere("export", it.file)).code, 0);
   const text = readFileSync(it.file, "utf8");
   const other = join(it.file, "..", "other.txt");
   const refused = async (content: string | Uint8Array, why: RegExp): Promise<void> => {
     writeFileSync(other, content);
-    const outcome = await it.keys("import", other);
+    const outcome = await it.keysHere("import", other);
     assert.deepEqual([outcome.code, outcome.stdout], [1, ""]);
     assert.match(outcome.stderr, why);
   };
@@ -147,11 +183,10 @@ test("a file that can't be used is refused with the reason, changes nothing, and
   await refused("hello", /no file of exported room keys/);
   await refused(Buffer.from([0xff, 0xfe, 0]), /no file of exported room keys/);
   await refused(await encryptKeyFile("[]", "another"), /the passphrase is another one/);
-  const missing = await it.keys("import", `${other}.missing`);
+  const missing = await it.keysHere("import", `${other}.missing`);
   assert.deepEqual([missing.code, missing.stdout], [1, ""]);
   assert.match(missing.stderr, /can't be read \(ENOENT\)/);
-  const config = join(it.conversation.directory, "config.yaml");
-  const nobody = await docket("keys", "import", it.file, "--config", config);
+  const nobody = await docketHere(["keys", "import", it.file, "--config", it.config]);
   assert.equal(nobody.code, 64);
   assert.match(nobody.stderr, /no terminal .* --passphrase-file FILE/);
 
