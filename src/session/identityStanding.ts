@@ -43,7 +43,7 @@ export function wordsFor(standing: Standing): string | null {
     case "not_wanted":
       return null;
     case "waiting":
-      return `The account has no cross-signing identity yet: ${EFFECT}. ${wantedWords(standing.for)}`;
+      return `The homeserver has not taken the account's new cross-signing identity yet. While no identity signs the bot's device, ${EFFECT}. ${wantedWords(standing.for)}`;
     case "unreadable_key":
       return `The bot's device is not signed by its account: ${EFFECT}. account.recovery_key is no recovery key: ${standing.problem}. Copy it again.`;
     case "unsigned":
@@ -54,9 +54,9 @@ export function wordsFor(standing: Standing): string | null {
 function wantedWords(wanted: Wanted): string {
   switch (wanted.kind) {
     case "password":
-      return "The homeserver asks for the account's password: put it into account.password, or run `docket identity create` on a terminal.";
+      return "The homeserver asks for the account's password: put it into account.password, or run `docket identity create` (for a reset: `docket identity reset --i-know`) on a terminal.";
     case "other_password":
-      return "The homeserver does not accept the account's password: correct account.password, or run `docket identity create` on a terminal.";
+      return "The homeserver does not accept the account's password: correct account.password, or run `docket identity create` (for a reset: `docket identity reset --i-know`) on a terminal.";
     case "approval":
       return wanted.url === null
         ? "The homeserver wants the account's owner to approve it at the account's authorization server: sign in there in a browser, and allow the cross-signing reset. It is tried again by itself."
