@@ -75,7 +75,7 @@ test("from nothing to a running bot without a rate limit on one's own Synapse: e
   assert.match(await run(6), /^ready since/m);
   assert.match(await run(7), /does not limit|no limit|exempt/i);
 
-  const alice = await Sender.withToken({ baseUrl: server.baseUrl, ...account });
+  const alice = await Sender.withToken({ baseUrl: server.baseUrl, ...account }, { identity: "none" });
   t.after(() => alice.stop());
   await alice.start();
   const roomId = await alice.createRoom({ encrypted: true, invite: ["@docket:example.org"] });
