@@ -11,7 +11,7 @@ import type { CrossSigning } from "../crypto/crossSigning.ts";
 import { Cancelled, DocketError, endsTheBot, ServerRefused } from "../errors.ts";
 import type { Database } from "../journal/database.ts";
 import { IdentityDrafts } from "../journal/identityDrafts.ts";
-import { Nudge, supervise, type Service } from "../lifecycle.ts";
+import { Nudge, supervise } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Vitals } from "../vitals.ts";
 import { wordsFor, type Standing } from "./identityStanding.ts";
@@ -62,7 +62,7 @@ export function identityUpkeep(
   return new IdentityUpkeep({ ...ports, ownIdentity, crossSigning, drafts, means: meansOf(ports.config.account) });
 }
 
-export class IdentityUpkeep implements Service {
+export class IdentityUpkeep {
   private readonly ports: IdentityUpkeepPorts;
   private readonly nudges = new Nudge();
   private readonly stopping = new AbortController();
@@ -75,8 +75,11 @@ export class IdentityUpkeep implements Service {
     this.ports = ports;
   }
 
-  /** Resolves after the first attempt, or when that takes too long: it goes on then. */
-  async start(): Promise<void> {
+  /**
+   * Resolves after the first attempt, or when that takes too long: it goes on then.
+   * @param signal ends the wait: the bot is stopped while it starts
+   */
+  async start(signal: AbortSignal): Promise<void> {
     const { crossSigning, clock, onFailure } = this.ports;
     const first = Promise.withResolvers<void>();
     this.running = supervise(this.run(first.resolve), (error) => {
@@ -84,7 +87,7 @@ export class IdentityUpkeep implements Service {
     });
     this.forget = crossSigning.onChange(() => this.nudges.nudge());
     const waited = new AbortController();
-    const patience = clock.sleep(FIRST_WAIT_MS, AbortSignal.any([waited.signal, this.stopping.signal]));
+    const patience = clock.sleep(FIRST_WAIT_MS, AbortSignal.any([waited.signal, signal]));
     await Promise.race([first.promise, this.running, patience]);
     waited.abort();
   }
