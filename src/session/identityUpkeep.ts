@@ -14,7 +14,7 @@ import { IdentityDrafts } from "../journal/identityDrafts.ts";
 import { Nudge, supervise } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Vitals } from "../vitals.ts";
-import { wordsFor, type Standing } from "./identityStanding.ts";
+import { wordsFor, type Standing, type WhyUnsigned } from "./identityStanding.ts";
 import { meansOf, ownIdentityOf, type Means, type OwnIdentity } from "./ownIdentity.ts";
 import type { Session } from "./openSession.ts";
 import { handOverKept } from "./recoveryHandover.ts";
@@ -47,6 +47,9 @@ const LONGEST_PAUSE_MS = 5 * 60_000;
 const SLOW_POLL_MS = 60 * 60_000;
 /** A nudge may come from what the last look has found. */
 const SHORTEST_PAUSE_MS = 2_000;
+
+/** What the homeserver does not show (any more), nobody has given the account anew. */
+const NOT_A_RESET: ReadonlySet<WhyUnsigned> = new Set(["device_unknown", "identity_vanished"]);
 
 /** For a session, as the configuration wants it. */
 export function identityUpkeep(
@@ -141,14 +144,14 @@ export class IdentityUpkeep {
   private say(standing: Standing): void {
     const { vitals, log } = this.ports;
     const isSigned = standing.kind === "signed";
-    const isLost = this.wasSigned && standing.kind === "unsigned";
+    const isLost = this.wasSigned && standing.kind === "unsigned" && !NOT_A_RESET.has(standing.why);
     const words = wordsFor(standing);
     const text = isLost
       ? `The account's identity has changed while the bot was running: somebody has reset it. ${words ?? ""}`
       : words;
     if (vitals.note(IDENTITY_NOTE, text) && text !== null) log.warn({}, text);
     if (isSigned && !this.wasSigned) log.info({}, "the account's identity signs the bot's device");
-    // What was lost stays said until it is well again.
+    // A reset stays said until it is well again.
     if (!isLost) this.wasSigned = isSigned;
   }
 

@@ -144,6 +144,16 @@ test("a signed device whose account gets another identity is said to have lost i
   }
 });
 
+test("a signed device whose keys the homeserver does not show is not said to have lost its identity", async (t) => {
+  const hidden: Standing = { kind: "unsigned", why: "device_unknown" };
+  const { upkeep, vitals, attempts, heard } = scene(t, (attempt) => (attempt === 1 ? { kind: "signed" } : hidden));
+  await upkeep.start(signal);
+  heard();
+  await attempts(3);
+  assert.match(vitals.notes().join(""), /does not have the device's keys yet/);
+  assert.doesNotMatch(vitals.notes().join(""), /somebody has reset it/);
+});
+
 test("a recovery key that is kept is shown once on the terminal, and gone from the database then", async (t) => {
   const { upkeep, drafts, shown, attempts, heard } = scene(t, () => ({ kind: "signed" }));
   const secrets = { master: "m", selfSigning: "s", userSigning: "u" };
