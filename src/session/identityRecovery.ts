@@ -44,7 +44,7 @@ export async function recoverIdentity(
   else if (means.mayCreate && (await backup.check(signal)).kind === "absent")
     await setUpBackup(ports, opened.key, signal);
   const after = await crossSigning.look(signal);
-  return after.signature === "signed" ? { kind: "signed" } : { kind: "unsigned", why: "secrets_do_not_fit" };
+  return after.signature === "signed" ? { kind: "signed" } : { kind: "unsigned", why: "signature_not_shown" };
 }
 
 async function secretsIn(

@@ -48,8 +48,10 @@ const SLOW_POLL_MS = 60 * 60_000;
 /** A nudge may come from what the last look has found. */
 const SHORTEST_PAUSE_MS = 2_000;
 
+/** What the homeserver has, and does not show yet. */
+const NOT_YET: ReadonlySet<WhyUnsigned> = new Set(["device_unknown", "signature_not_shown"]);
 /** What the homeserver does not show (any more), nobody has given the account anew. */
-const NOT_A_RESET: ReadonlySet<WhyUnsigned> = new Set(["device_unknown", "identity_vanished"]);
+const NOT_A_RESET: ReadonlySet<WhyUnsigned> = new Set([...NOT_YET, "identity_vanished"]);
 
 /** For a session, as the configuration wants it. */
 export function identityUpkeep(
@@ -123,7 +125,7 @@ export class IdentityUpkeep {
       await handOverKept(drafts, { recoveryFile: means.recoveryFile, show: showRecoveryKey, log });
       this.say(standing);
       if (standing.kind === "waiting" && standing.for.kind === "approval") return this.growing(FIRST_APPROVAL_PAUSE_MS);
-      if (standing.kind === "unsigned" && standing.why === "device_unknown") return this.growing(FIRST_PAUSE_MS);
+      if (standing.kind === "unsigned" && NOT_YET.has(standing.why)) return this.growing(FIRST_PAUSE_MS);
       this.tries = 0;
       return SLOW_POLL_MS;
     } catch (error) {
@@ -155,9 +157,11 @@ export class IdentityUpkeep {
     if (!isLost) this.wasSigned = isSigned;
   }
 
-  private sayFailure(error: DocketError): void {
+  private sayFailure({ code, message }: DocketError): void {
     const { vitals, log } = this.ports;
-    const text = `The account's cross-signing identity could not be looked after: ${error.message}${/[.!?]$/.test(error.message) ? "" : "."} Until it is, other clients may not trust the bot's device. It is tried again by itself.`;
-    if (vitals.note(IDENTITY_NOTE, text)) log.warn({ code: error.code }, text);
+    const end = /[.!?]$/.test(message) ? "" : ".";
+    const effect = this.wasSigned ? "" : " Until it is, other clients may not trust the bot's device.";
+    const text = `The account's cross-signing identity could not be looked after: ${message}${end}${effect} It is tried again by itself.`;
+    if (vitals.note(IDENTITY_NOTE, text)) log.warn({ code }, text);
   }
 }

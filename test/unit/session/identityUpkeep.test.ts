@@ -122,6 +122,16 @@ test("a homeserver that fails keeps nobody from starting, is left alone as long 
   assert.deepEqual(failures, []);
 });
 
+test("of a device that was signed it is not said that others may not trust it, where a look fails", async (t) => {
+  const away = new ServerUnreachable("It is away.", { doubtful: false });
+  const { upkeep, warnings, attempts, heard } = scene(t, (attempt) => (attempt === 2 ? away : { kind: "signed" }));
+  await upkeep.start(signal);
+  heard();
+  await attempts(3);
+  assert.equal(warnings.length, 1);
+  assert.match(warnings.join(""), /could not be looked after: It is away\. It is tried again/);
+});
+
 test("a homeserver that does not know such requests is not asked again until something is heard", async (t) => {
   const unknown = new ServerRefused("No such thing.", { status: 404, errcode: "M_UNRECOGNIZED" });
   const { upkeep, pauses, attempts, heard } = scene(t, () => unknown);
@@ -152,6 +162,15 @@ test("a signed device whose keys the homeserver does not show is not said to hav
   await attempts(3);
   assert.match(vitals.notes().join(""), /does not have the device's keys yet/);
   assert.doesNotMatch(vitals.notes().join(""), /somebody has reset it/);
+});
+
+test("a homeserver that does not show a signature that it took is asked again soon", async (t) => {
+  const hidden: Standing = { kind: "unsigned", why: "signature_not_shown" };
+  const { upkeep, vitals, pauses, attempts } = scene(t, (attempt) => (attempt < 3 ? hidden : { kind: "signed" }));
+  await upkeep.start(signal);
+  assert.match(vitals.notes().join(""), /does not show the device's signature yet/);
+  await attempts(3);
+  assert.deepEqual(pauses.slice(0, 2), [5_000, 10_000]);
 });
 
 test("a recovery key that is kept is shown once on the terminal, and gone from the database then", async (t) => {
