@@ -173,7 +173,7 @@ export function createBot(initial: Rules, ports: BotPorts): Bot {
     const { showRecoveryKey = null } = ports;
     const identity = identityUpkeep(session, { database, config, showRecoveryKey, clock, log, vitals, onFailure });
     opened.push(() => identity.stop());
-    await identity.start();
+    await identity.start(stopping.signal);
 
     const foundation = {
       database,

@@ -8,7 +8,7 @@ import { type BackupDecryptionKey, RoomId as LibraryRoomId } from "@matrix-org/m
 import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.ts";
 import type { RoomId } from "../protocol/ids.ts";
 import type { SessionRef } from "./sessionRef.ts";
-import type { LibraryCall, Machine } from "./machine.ts";
+import { isCryptoPanic, type LibraryCall, type Machine } from "./machine.ts";
 
 /** A `KeyBackupData` of the specification, as the homeserver sent it. */
 export interface BackedUpKey extends SessionRef {
@@ -76,7 +76,7 @@ function open(decryptionKey: BackupDecryptionKey, { roomId, sessionId, entry }: 
     return { roomId, sessionId, content };
   } catch (error) {
     // A panic, which is the machine's to report.
-    if (error instanceof Error && error.name === "RuntimeError") throw error;
+    if (isCryptoPanic(error)) throw error;
     return null;
   }
 }

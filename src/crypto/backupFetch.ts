@@ -2,10 +2,11 @@
  * Asks the account's key backup for sessions that events can't be decrypted without, one session a request, in the background. Withheld
  * ones too: what a sender keeps from this device another device of the account may have been given, and put there.
  * Guarantees: no event waits for it; what it may hold and ask is bounded (wantedSessions.ts); a failure is repeated with a growing pause,
- * or as the homeserver asks. What is parked in the journal is asked for again later and after a restart, so nothing need be kept here.
+ * or as the homeserver asks, and one that would stay the same as rarely as what is missing. What is parked in the journal is asked for
+ * again later and after a restart, so nothing need be kept here.
  */
 import type { Clock } from "../clock.ts";
-import { Cancelled, CryptoPanicked, DocketError, ServerRefused } from "../errors.ts";
+import { Cancelled, DocketError, endsTheBot, ServerRefused } from "../errors.ts";
 import { Nudge } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import { endpointPath } from "../matrix/endpoint.ts";
@@ -33,7 +34,7 @@ export interface BackupFetchOptions {
   readonly log: Logger;
   readonly metrics?: Metrics | undefined;
   readonly signal: AbortSignal;
-  /** For failures that end the process: a refused token, a panic. */
+  /** For failures that end the process. */
   readonly onFatal: (error: Error) => void;
   /** The version may be another one by now. */
   readonly onDoubt: () => void;
@@ -75,7 +76,7 @@ export class BackupFetch {
   }
 
   start(): void {
-    this.running ??= this.loop();
+    this.running ??= this.loop().catch((error: unknown) => this.end(error));
   }
 
   /** Resolves when nothing is under way; the signal ends it. */
@@ -131,14 +132,14 @@ export class BackupFetch {
   }
 
   private noteFailure(session: SessionRef, error: unknown): DocketError | null {
-    const { log, metrics, signal, onFatal } = this.options;
-    // What failed otherwise than by the server would fail again.
-    if (error instanceof DocketError) this.wanted.putBack(session);
+    const { log, metrics, signal } = this.options;
+    // What would fail again must not hold up others: its turn comes when that of what is missing comes.
+    const isRepeatable = error instanceof DocketError && error.retryable;
+    if (isRepeatable) this.wanted.putBack(session);
     else this.wanted.notThere(session);
     if (signal.aborted || error instanceof Cancelled) return null;
-    if (error instanceof CryptoPanicked || (error instanceof ServerRefused && error.tokenRefused)) {
-      if (!this.fatal) onFatal(error);
-      this.fatal = true;
+    if (endsTheBot(error)) {
+      this.end(error);
       return null;
     }
     metrics?.backupLookups.inc({ outcome: "failed" });
@@ -148,7 +149,12 @@ export class BackupFetch {
       { code: known?.code ?? "BUG", roomId: session.roomId, status, problem: known?.message },
       "the key backup could not be asked for a key; it will be tried again",
     );
-    return known;
+    return isRepeatable ? error : null;
+  }
+
+  private end(error: unknown): void {
+    if (!this.fatal) this.options.onFatal(error instanceof Error ? error : new Error("the key backup can't be asked"));
+    this.fatal = true;
   }
 
   /** @returns whether the backup had a key that is better than what was here */

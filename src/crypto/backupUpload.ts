@@ -5,7 +5,7 @@
  * since the library keeps with each key whether it is in the backup.
  */
 import type { Clock, EpochMs } from "../clock.ts";
-import { Cancelled, CryptoPanicked, DocketError, ServerRefused } from "../errors.ts";
+import { Cancelled, DocketError, endsTheBot, ServerRefused } from "../errors.ts";
 import { Nudge } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
@@ -51,7 +51,7 @@ export interface BackupUploadOptions {
   readonly log: Logger;
   readonly vitals?: Vitals | undefined;
   readonly signal: AbortSignal;
-  /** For failures that end the process: a refused token, a panic. */
+  /** For failures that end the process. */
   readonly onFatal: (error: Error) => void;
   /** Fetches the key that secret storage has for the account's backup, in base64; null where there is none, or no way to it. */
   readonly storedKey?: StoredKey | undefined;
@@ -170,7 +170,7 @@ export class BackupUpload {
   private isRepeatable(error: unknown): boolean {
     const { backup, clock, log, vitals, signal, onFatal } = this.options;
     if (signal.aborted || error instanceof Cancelled) return false;
-    if (error instanceof CryptoPanicked || (error instanceof ServerRefused && error.tokenRefused)) {
+    if (error instanceof Error && endsTheBot(error)) {
       onFatal(error);
       return false;
     }

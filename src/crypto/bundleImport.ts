@@ -17,7 +17,7 @@ import type { Homeserver } from "../matrix/homeserver.ts";
 import { ReplyTooLong } from "../matrix/refusals.ts";
 import type { RoomId, UserId } from "../protocol/ids.ts";
 import { readKeyRequest, sendKeyRequest } from "./keyRequest.ts";
-import type { Machine } from "./machine.ts";
+import { isCryptoPanic, type Machine } from "./machine.ts";
 import { markAnswered } from "./serverAnswers.ts";
 
 export interface BundleImportOptions {
@@ -131,7 +131,7 @@ export class BundleImport {
         return { kind: "taken", keys: keysHeard() - before };
       });
     } catch (error) {
-      if (error instanceof DocketError || !(error instanceof Error) || error.name === "RuntimeError") throw error;
+      if (error instanceof DocketError || isCryptoPanic(error)) throw error;
       return { kind: "unusable" };
     }
   }

@@ -13,7 +13,7 @@ import type { OwnIdentity } from "./ownIdentity.ts";
 import { deviceSignature, inside, keyIn, type DeviceSignature } from "./deviceSignature.ts";
 import type { IdentitySecrets } from "./identityKeys.ts";
 import { readKeyRequest, sendKeyRequest } from "./keyRequest.ts";
-import type { Machine } from "./machine.ts";
+import { isCryptoPanic, type Machine } from "./machine.ts";
 import { Mutex } from "./mutex.ts";
 import { markAnswered } from "./serverAnswers.ts";
 
@@ -127,7 +127,7 @@ export class CrossSigning {
         (await olm.importCrossSigningKeys(master, selfSigning, userSigning)).free();
       } catch (error) {
         // What is no key: the library's words may quote it. A panic is not a matter of the key.
-        if (error instanceof Error && error.name === "RuntimeError") throw error;
+        if (isCryptoPanic(error)) throw error;
       }
     });
     return await this.holdsPrivateKeys();

@@ -15,7 +15,7 @@ import { isJsonObject, type JsonObject, type JsonValue } from "../protocol/json.
 import { printable } from "../protocol/printable.ts";
 import type { BackupState, Vitals } from "../vitals.ts";
 import { BACKUP_ALGORITHM, currentVersion, makeVersion, type BackupVersion } from "./backupVersion.ts";
-import type { LibraryCall, Machine } from "./machine.ts";
+import { isCryptoPanic, type LibraryCall, type Machine } from "./machine.ts";
 import { Mutex } from "./mutex.ts";
 
 export interface CurrentBackupOptions {
@@ -231,7 +231,7 @@ function publicKeyOf(decryptionKey: string): string | null {
     return publicKeyBase64;
   } catch (error) {
     // A panic is not a matter of the key.
-    if (error instanceof Error && error.name === "RuntimeError") throw error;
+    if (isCryptoPanic(error)) throw error;
     return null;
   }
 }

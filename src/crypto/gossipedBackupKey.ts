@@ -4,9 +4,8 @@
  */
 import type { Logger } from "../logging.ts";
 import type { CurrentBackup } from "./currentBackup.ts";
+import { BACKUP_SECRET } from "./identityKeys.ts";
 import type { Machine } from "./machine.ts";
-
-const SECRET = "m.megolm_backup.v1";
 
 export class GossipedBackupKey {
   private readonly machine: Machine;
@@ -23,7 +22,7 @@ export class GossipedBackupKey {
   async listen(onSecret: () => void): Promise<void> {
     await this.machine.use("registerReceiveSecretCallback", (olm) => {
       olm.registerReceiveSecretCallback((name: string) => {
-        if (name === SECRET) {
+        if (name === BACKUP_SECRET) {
           this.isDue = true;
           onSecret();
         }
@@ -42,7 +41,7 @@ export class GossipedBackupKey {
     this.isDue = false;
     try {
       const secrets = await this.machine.use("getSecretsFromInbox", async (olm) => {
-        const found: unknown = await olm.getSecretsFromInbox(SECRET);
+        const found: unknown = await olm.getSecretsFromInbox(BACKUP_SECRET);
         return found instanceof Set ? [...found].filter((secret) => typeof secret === "string") : [];
       });
       if (secrets.length === 0) return;
@@ -50,7 +49,7 @@ export class GossipedBackupKey {
       for (const secret of secrets) fits ||= await backup.adopt(secret, signal);
       const what = fits ? "the backup's key" : "a key that is not that of the account's present backup";
       this.log.info({}, `another session has shared ${what}`);
-      await this.machine.use("deleteSecretsFromInbox", (olm) => olm.deleteSecretsFromInbox(SECRET));
+      await this.machine.use("deleteSecretsFromInbox", (olm) => olm.deleteSecretsFromInbox(BACKUP_SECRET));
     } catch (error) {
       this.isDue = true;
       throw error;

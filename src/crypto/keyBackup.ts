@@ -24,7 +24,7 @@ export interface KeyBackupOptions {
   readonly metrics?: Metrics | undefined;
   readonly vitals?: Vitals | undefined;
   readonly signal: AbortSignal;
-  /** For failures that end the process: a refused token, a panic. */
+  /** For failures that end the process. */
   readonly onFatal: (error: Error) => void;
   readonly storedKey?: StoredKey | undefined;
   readonly parkedSessions?: ParkedSessions | undefined;

@@ -5,7 +5,7 @@
  * homeserver is not asked again at once: after a failure a pause comes first, and a time that has come waits for a moment.
  */
 import type { Clock } from "../clock.ts";
-import { Cancelled, CryptoPanicked, DocketError, ServerRefused } from "../errors.ts";
+import { Cancelled, DocketError, endsTheBot, ServerRefused } from "../errors.ts";
 import { Nudge } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { MemberDevices } from "./memberDevices.ts";
@@ -26,7 +26,7 @@ export interface KeyUpkeepOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
-  /** For failures that end the process: a refused token, a panic. */
+  /** For failures that end the process. */
   readonly onFatal: (error: Error) => void;
 }
 
@@ -52,7 +52,7 @@ export class KeyUpkeep {
   noteFailure(error: unknown): void {
     const { log, onFatal, signal } = this.options;
     if (signal.aborted || error instanceof Cancelled) return;
-    if (error instanceof CryptoPanicked || (error instanceof ServerRefused && error.tokenRefused)) {
+    if (error instanceof Error && endsTheBot(error)) {
       // Several requests may be refused before the process has ended.
       if (!this.fatal) onFatal(error);
       this.fatal = true;

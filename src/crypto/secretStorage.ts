@@ -31,6 +31,8 @@ export type OpenedStorage =
 const DEFAULT_KEY = "m.secret_storage.default_key";
 const KEY = "m.secret_storage.key.";
 const LONGEST_KEY_ID = 255;
+/** 32 bytes in base64: clients pad it, or don't. */
+const SECRET_KEY = /^[A-Za-z0-9+/]{43}=?$/;
 
 export class SecretStorage {
   private readonly homeserver: Pick<Homeserver, "request">;
@@ -73,18 +75,18 @@ export class SecretStorage {
   }
 
   /**
-   * @returns null where it is not there, or not under this key
+   * A secret that is a key of 32 bytes, as all of them are that concern the bot.
+   * @returns it in unpadded base64; null where it is not there, not under this key, or something else
    * @throws ServerRefused | ServerUnreachable | Cancelled
    */
-  async read(name: string, { keyId, key }: StorageKey, signal: AbortSignal): Promise<string | null> {
-    const encrypted = (await this.accountData(name, signal))?.["encrypted"];
-    if (!isJsonObject(encrypted) || !Object.hasOwn(encrypted, keyId)) return null;
-    return decryptSecret(key, name, encrypted[keyId]);
+  async read(name: string, storageKey: StorageKey, signal: AbortSignal): Promise<string | null> {
+    const secret = (await this.decrypted(name, storageKey, signal))?.trim() ?? "";
+    return SECRET_KEY.test(secret) ? Buffer.from(secret, "base64").toString("base64").replace("=", "") : null;
   }
 
   /** Can be repeated. @throws ServerRefused | ServerUnreachable | Cancelled */
   async write(name: string, secret: string, storageKey: StorageKey, signal: AbortSignal): Promise<void> {
-    if ((await this.read(name, storageKey, signal)) === secret) return;
+    if ((await this.decrypted(name, storageKey, signal)) === secret) return;
     const { keyId, key } = storageKey;
     await this.setAccountData(name, { encrypted: { [keyId]: encryptSecret(key, name, secret) } }, signal);
   }
@@ -111,6 +113,12 @@ export class SecretStorage {
       }),
     );
     return new Set(found.flat());
+  }
+
+  private async decrypted(name: string, { keyId, key }: StorageKey, signal: AbortSignal): Promise<string | null> {
+    const encrypted = (await this.accountData(name, signal))?.["encrypted"];
+    if (!isJsonObject(encrypted) || !Object.hasOwn(encrypted, keyId)) return null;
+    return decryptSecret(key, name, encrypted[keyId]);
   }
 
   private async accountData(type: string, signal: AbortSignal): Promise<JsonObject | null> {

@@ -46,7 +46,7 @@ export class VerificationFlows {
 
   add(flowId: string, verification: Omit<Verification, "id">, taken: boolean): Flow {
     const flow: Flow = { flowId, taken, beginAt: null, now: { ...verification, id: randomUUID() } };
-    this.flows.push(flow);
+    this.flows = [...this.all(), flow];
     this.announce();
     return flow;
   }
@@ -61,6 +61,7 @@ export class VerificationFlows {
     return true;
   }
 
+  /** In the order in which they came. Forgets what ended too long ago. */
   all(): readonly Flow[] {
     const now = this.clock.now();
     const ended = this.flows.filter((flow) => !isOpen(flow.now)).slice(-MOST_ENDED);

@@ -1,7 +1,7 @@
 /**
  * What must outlive a kill while the account's identity is made: its private keys and the recovery key, durable before the homeserver
  * hears of either; and the recovery key until somebody has it. Guarantees: one draft at most; what is gone from here is in secret storage
- * (a draft) or in somebody's hands (a recovery key), or was given up by a word of the caller.
+ * (a draft) or in somebody's hands (a recovery key), or another draft took its place.
  */
 import type { Database } from "./database.ts";
 
@@ -63,11 +63,6 @@ export class IdentityDrafts {
         )
         .run(replaces, master, secrets.master, secrets.selfSigning, secrets.userSigning, keyId, recoveryKey),
     );
-  }
-
-  /** It will not be used. @throws StoreFailed */
-  drop(): void {
-    this.database.transaction(() => this.database.prepare("DELETE FROM identity_draft").run());
   }
 
   /**

@@ -108,11 +108,11 @@ class Exchange {
 
   /** Who answers to signed devices alone (MSC4153), as Docket does, gives an unsigned one no key. It must not keep the question from being asked. */
   private async signUp(session: Session, onFailure: (error: unknown) => void): Promise<void> {
-    const { database, config, clock, log, showRecoveryKey } = this.ports;
+    const { database, config, clock, log, stop, showRecoveryKey } = this.ports;
     const vitals = new Vitals();
     const upkeep = identityUpkeep(session, { database, config, showRecoveryKey, clock, log, vitals, onFailure });
     this.closing.push(() => upkeep.stop());
-    await upkeep.start();
+    await upkeep.start(stop);
     for (const note of vitals.notes()) this.ports.warn(`answers may not be readable here. ${note}`);
   }
 

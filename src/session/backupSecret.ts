@@ -42,8 +42,8 @@ export async function backupSecret(
     case "unreadable_key":
       return opened;
     case "open": {
-      const secret = (await storage.read(BACKUP_SECRET, opened.key, signal))?.trim();
-      return secret === undefined ? { kind: "no_secret" } : { kind: "found", decryptionKey: secret };
+      const decryptionKey = await storage.read(BACKUP_SECRET, opened.key, signal);
+      return decryptionKey === null ? { kind: "no_secret" } : { kind: "found", decryptionKey };
     }
   }
 }

@@ -9,9 +9,6 @@ import type { SecretStorage, StorageKey } from "../crypto/secretStorage.ts";
 import { setUpBackup, type SetupPorts } from "./identitySetup.ts";
 import type { Standing } from "./identityStanding.ts";
 
-/** Seeds in base64. */
-const SEED = /^[A-Za-z0-9+/]{43}=?$/;
-
 /**
  * @param recoveryKey or the storage's passphrase
  * @param view of the identity
@@ -47,7 +44,7 @@ export async function recoverIdentity(
   else if (means.mayCreate && (await backup.check(signal)).kind === "absent")
     await setUpBackup(ports, opened.key, signal);
   const after = await crossSigning.look(signal);
-  return after.signature === "signed" ? { kind: "signed" } : { kind: "unsigned", why: "secrets_do_not_fit" };
+  return after.signature === "signed" ? { kind: "signed" } : { kind: "unsigned", why: "signature_not_shown" };
 }
 
 async function secretsIn(
@@ -55,12 +52,8 @@ async function secretsIn(
   key: StorageKey,
   signal: AbortSignal,
 ): Promise<IdentitySecrets | null> {
-  const read = async (name: string): Promise<string | null> => {
-    const secret = (await storage.read(name, key, signal))?.trim();
-    return secret !== undefined && SEED.test(secret) ? secret.replace("=", "") : null;
-  };
-  const master = await read(SECRET_NAMES.master);
-  const selfSigning = await read(SECRET_NAMES.selfSigning);
-  const userSigning = await read(SECRET_NAMES.userSigning);
+  const master = await storage.read(SECRET_NAMES.master, key, signal);
+  const selfSigning = await storage.read(SECRET_NAMES.selfSigning, key, signal);
+  const userSigning = await storage.read(SECRET_NAMES.userSigning, key, signal);
   return master === null || selfSigning === null || userSigning === null ? null : { master, selfSigning, userSigning };
 }

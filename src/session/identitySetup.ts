@@ -71,12 +71,21 @@ export async function setUpBackup(
   const stored = await storage.read(BACKUP_SECRET, key, signal);
   const decryptionKey = stored ?? backup.newKey();
   if (stored === null) await storage.write(BACKUP_SECRET, decryptionKey, key, signal);
+  await whereTaken(() => backup.create(decryptionKey, signal), log);
+}
+
+/**
+ * Makes a backup. A homeserver may keep none: that is no reason to be without an identity.
+ * @returns whether the homeserver takes one
+ */
+export async function whereTaken(make: () => Promise<unknown>, log: Logger): Promise<boolean> {
   try {
-    await backup.create(decryptionKey, signal);
+    await make();
+    return true;
   } catch (error) {
-    // A homeserver may keep no backups: that is no reason to be without an identity.
     if (!(error instanceof ServerRefused) || error.retryable || error.tokenRefused) throw error;
     log.warn({ code: error.code, problem: error.message }, "the homeserver does not take a key backup");
+    return false;
   }
 }
 

@@ -30,7 +30,9 @@ export type WhyUnsigned =
   /** The homeserver showed one, and shows none any more. */
   | "identity_vanished"
   /** The homeserver has not (yet) our device's keys. */
-  | "device_unknown";
+  | "device_unknown"
+  /** The device was signed, and the homeserver does not show it (yet). */
+  | "signature_not_shown";
 
 const EFFECT = "other clients may give the bot no room keys and hide what it says (MSC4153)";
 const WAYS_OUT =
@@ -84,5 +86,7 @@ function whyWords(why: WhyUnsigned): string {
       return "The homeserver had an identity of the account, and shows none any more, so none is made. If it is really gone, `docket identity reset --i-know` makes a new one.";
     case "device_unknown":
       return "The homeserver does not have the device's keys yet; it is tried again by itself.";
+    case "signature_not_shown":
+      return "The homeserver does not show the device's signature yet; it is tried again by itself.";
   }
 }

@@ -11,10 +11,10 @@ import type { CrossSigning } from "../crypto/crossSigning.ts";
 import { Cancelled, DocketError, endsTheBot, ServerRefused } from "../errors.ts";
 import type { Database } from "../journal/database.ts";
 import { IdentityDrafts } from "../journal/identityDrafts.ts";
-import { Nudge, supervise, type Service } from "../lifecycle.ts";
+import { Nudge, supervise } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Vitals } from "../vitals.ts";
-import { wordsFor, type Standing } from "./identityStanding.ts";
+import { wordsFor, type Standing, type WhyUnsigned } from "./identityStanding.ts";
 import { meansOf, ownIdentityOf, type Means, type OwnIdentity } from "./ownIdentity.ts";
 import type { Session } from "./openSession.ts";
 import { handOverKept } from "./recoveryHandover.ts";
@@ -48,6 +48,11 @@ const SLOW_POLL_MS = 60 * 60_000;
 /** A nudge may come from what the last look has found. */
 const SHORTEST_PAUSE_MS = 2_000;
 
+/** What the homeserver has, and does not show yet. */
+const NOT_YET: ReadonlySet<WhyUnsigned> = new Set(["device_unknown", "signature_not_shown"]);
+/** What the homeserver does not show (any more), nobody has given the account anew. */
+const NOT_A_RESET: ReadonlySet<WhyUnsigned> = new Set([...NOT_YET, "identity_vanished"]);
+
 /** For a session, as the configuration wants it. */
 export function identityUpkeep(
   session: Session,
@@ -62,7 +67,7 @@ export function identityUpkeep(
   return new IdentityUpkeep({ ...ports, ownIdentity, crossSigning, drafts, means: meansOf(ports.config.account) });
 }
 
-export class IdentityUpkeep implements Service {
+export class IdentityUpkeep {
   private readonly ports: IdentityUpkeepPorts;
   private readonly nudges = new Nudge();
   private readonly stopping = new AbortController();
@@ -75,8 +80,11 @@ export class IdentityUpkeep implements Service {
     this.ports = ports;
   }
 
-  /** Resolves after the first attempt, or when that takes too long: it goes on then. */
-  async start(): Promise<void> {
+  /**
+   * Resolves after the first attempt, or when that takes too long: it goes on then.
+   * @param signal ends the wait: the bot is stopped while it starts
+   */
+  async start(signal: AbortSignal): Promise<void> {
     const { crossSigning, clock, onFailure } = this.ports;
     const first = Promise.withResolvers<void>();
     this.running = supervise(this.run(first.resolve), (error) => {
@@ -84,7 +92,7 @@ export class IdentityUpkeep implements Service {
     });
     this.forget = crossSigning.onChange(() => this.nudges.nudge());
     const waited = new AbortController();
-    const patience = clock.sleep(FIRST_WAIT_MS, AbortSignal.any([waited.signal, this.stopping.signal]));
+    const patience = clock.sleep(FIRST_WAIT_MS, AbortSignal.any([waited.signal, signal]));
     await Promise.race([first.promise, this.running, patience]);
     waited.abort();
   }
@@ -117,7 +125,7 @@ export class IdentityUpkeep implements Service {
       await handOverKept(drafts, { recoveryFile: means.recoveryFile, show: showRecoveryKey, log });
       this.say(standing);
       if (standing.kind === "waiting" && standing.for.kind === "approval") return this.growing(FIRST_APPROVAL_PAUSE_MS);
-      if (standing.kind === "unsigned" && standing.why === "device_unknown") return this.growing(FIRST_PAUSE_MS);
+      if (standing.kind === "unsigned" && NOT_YET.has(standing.why)) return this.growing(FIRST_PAUSE_MS);
       this.tries = 0;
       return SLOW_POLL_MS;
     } catch (error) {
@@ -138,20 +146,22 @@ export class IdentityUpkeep implements Service {
   private say(standing: Standing): void {
     const { vitals, log } = this.ports;
     const isSigned = standing.kind === "signed";
-    const isLost = this.wasSigned && standing.kind === "unsigned";
+    const isLost = this.wasSigned && standing.kind === "unsigned" && !NOT_A_RESET.has(standing.why);
     const words = wordsFor(standing);
     const text = isLost
       ? `The account's identity has changed while the bot was running: somebody has reset it. ${words ?? ""}`
       : words;
     if (vitals.note(IDENTITY_NOTE, text) && text !== null) log.warn({}, text);
     if (isSigned && !this.wasSigned) log.info({}, "the account's identity signs the bot's device");
-    // What was lost stays said until it is well again.
+    // A reset stays said until it is well again.
     if (!isLost) this.wasSigned = isSigned;
   }
 
-  private sayFailure(error: DocketError): void {
+  private sayFailure({ code, message }: DocketError): void {
     const { vitals, log } = this.ports;
-    const text = `The account's cross-signing identity could not be looked after: ${error.message}${/[.!?]$/.test(error.message) ? "" : "."} Until it is, other clients may not trust the bot's device. It is tried again by itself.`;
-    if (vitals.note(IDENTITY_NOTE, text)) log.warn({ code: error.code }, text);
+    const end = /[.!?]$/.test(message) ? "" : ".";
+    const effect = this.wasSigned ? "" : " Until it is, other clients may not trust the bot's device.";
+    const text = `The account's cross-signing identity could not be looked after: ${message}${end}${effect} It is tried again by itself.`;
+    if (vitals.note(IDENTITY_NOTE, text)) log.warn({ code }, text);
   }
 }

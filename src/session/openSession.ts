@@ -5,13 +5,12 @@
  */
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
-import type { ParkedSessions } from "../crypto/backupFetch.ts";
 import { audienceIn } from "../crypto/audience.ts";
-import type { CryptoEngine, SendTo } from "../crypto/cryptoEngine.ts";
+import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
+import type { CryptoEngineOptions } from "../crypto/cryptoEngineOptions.ts";
 import { createCryptoEngine } from "../crypto/engine.ts";
 import { KeyStore } from "../crypto/keyStore.ts";
 import { cryptoLibraryVersion } from "../crypto/libraryVersion.ts";
-import type { SessionRef } from "../crypto/sessionRef.ts";
 import type { DocketError } from "../errors.ts";
 import { Credentials } from "../journal/credentials.ts";
 import type { Database } from "../journal/database.ts";
@@ -22,14 +21,27 @@ import { closeAll } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import { DocketClient } from "../matrix/client.ts";
 import type { Metrics } from "../metrics.ts";
-import type { RoomId, UserId } from "../protocol/ids.ts";
 import type { Vitals } from "../vitals.ts";
 import { accessTokenOf } from "./accessToken.ts";
 import { storedBackupKey } from "./backupSecret.ts";
 import { connect, type Connection } from "./connect.ts";
 import { requireOwnKeys } from "./ownKeys.ts";
 
-export interface SessionPorts {
+/** What the engine tells and asks; without `sendTo` it is what the configuration says. */
+type EnginePorts = Pick<
+  CryptoEngineOptions,
+  | "onNewSessions"
+  | "parkedSessions"
+  | "wakeRoom"
+  | "onSendersChanged"
+  | "onIdentityChanged"
+  | "sendTo"
+  | "onKeysUploaded"
+  | "onKeysRefused"
+  | "verifiers"
+>;
+
+export interface SessionPorts extends EnginePorts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics?: Metrics;
@@ -43,23 +55,6 @@ export interface SessionPorts {
   readonly onWait?: (error: DocketError) => void;
   /** Must end the process at once, synchronously: memory is ahead of disk, or can't be trusted any more. */
   readonly onFatal: (error: Error) => never;
-  /** Told of room keys that came outside of a sync. */
-  readonly onNewSessions?: (sessions: readonly SessionRef[]) => void;
-  /** Sessions that events wait for, in pages (journal/parking.ts). */
-  readonly parkedSessions?: ParkedSessions;
-  /** Wakes what is parked in a room; durable when it resolves. Without it no shared history is taken. */
-  readonly wakeRoom?: (roomId: RoomId) => Promise<void>;
-  /** Told of users whose devices or identity are news, and of an identity that is another one than before. */
-  readonly onSendersChanged?: (users: readonly UserId[]) => void;
-  readonly onIdentityChanged?: (userId: UserId, wasVerified: boolean) => void;
-  /** Whom room keys are given to, asked for each encryption; what the configuration says where it is left out. */
-  readonly sendTo?: () => SendTo;
-  /** Told of each upload of our own keys that the homeserver took. */
-  readonly onKeysUploaded?: () => void;
-  /** Told, once or more, that the homeserver has other one-time keys of this device than those in the data directory. */
-  readonly onKeysRefused?: () => void;
-  /** Who may verify the bot beside its own account, as it counts now; by default nobody. */
-  readonly verifiers?: () => readonly UserId[];
 }
 
 export interface Session extends Connection {
@@ -82,7 +77,7 @@ export async function openSession(
   config: Pick<Config, "file" | "account" | "homeserver" | "network" | "encryption">,
   ports: SessionPorts,
 ): Promise<Session> {
-  const { clock, log, metrics, vitals, signal, onFatal } = ports;
+  const { clock, log, metrics, signal, onFatal } = ports;
   const opened: (() => Promise<void> | void)[] = [];
   const stop = (): Promise<void> => closeAll(opened, log);
   try {
@@ -109,29 +104,17 @@ export async function openSession(
     keyStore.install();
     const sentIndexes = new SentIndexes(database);
     const engine = await createCryptoEngine({
+      ...ports,
       userId,
       deviceId,
       homeserver,
       keyStore,
-      clock,
-      log,
-      onFatal,
       sendTo: ports.sendTo ?? (() => config.encryption.sendTo),
-      ...(ports.onSendersChanged === undefined ? {} : { onSendersChanged: ports.onSendersChanged }),
-      ...(ports.onIdentityChanged === undefined ? {} : { onIdentityChanged: ports.onIdentityChanged }),
       storedKey: storedBackupKey(config, { homeserver, userId }),
       audience: audienceIn(new RoomStates(database)),
-      ...(ports.verifiers === undefined ? {} : { verifiers: ports.verifiers }),
-      ...(metrics === undefined ? {} : { metrics }),
-      ...(vitals === undefined ? {} : { vitals }),
       // Whoever follows all rooms learns from the sync how far they are; a requester asks in one, and seldom.
       doubtsRoomKeys: ports.role === "bot",
       onEncrypted: (roomId, sessionId, index) => sentIndexes.note(roomId, sessionId, index),
-      ...(ports.onKeysUploaded === undefined ? {} : { onKeysUploaded: ports.onKeysUploaded }),
-      ...(ports.onKeysRefused === undefined ? {} : { onKeysRefused: ports.onKeysRefused }),
-      ...(ports.onNewSessions === undefined ? {} : { onNewSessions: ports.onNewSessions }),
-      ...(ports.parkedSessions === undefined ? {} : { parkedSessions: ports.parkedSessions }),
-      ...(ports.wakeRoom === undefined ? {} : { wakeRoom: ports.wakeRoom }),
     });
     opened.push(() => engine.stop());
     await requireOwnKeys(engine.identity, { homeserver, directory: database.directory, log, signal });

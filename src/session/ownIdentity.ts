@@ -192,7 +192,7 @@ export class OwnIdentity {
 
   private async isSigned(signal: AbortSignal): Promise<Standing> {
     const { signature } = await this.ports.crossSigning.look(signal);
-    return signature === "signed" ? { kind: "signed" } : { kind: "unsigned", why: "secrets_do_not_fit" };
+    return signature === "signed" ? { kind: "signed" } : { kind: "unsigned", why: "signature_not_shown" };
   }
 }
 

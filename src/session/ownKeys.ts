@@ -1,10 +1,10 @@
 /** Holds the device's keys in the data directory to those that the homeserver shows to everybody else. */
+import { inside } from "../crypto/deviceSignature.ts";
 import type { OwnIdentity } from "../crypto/ownIdentity.ts";
 import { Cancelled, DataDirectoryRefused, DocketError, ServerRefused } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import type { DeviceId, UserId } from "../protocol/ids.ts";
-import { isJsonObject, type JsonValue } from "../protocol/json.ts";
 
 /**
  * @returns the Ed25519 key that the homeserver shows to everybody for this device; null: it has none
@@ -17,10 +17,7 @@ export async function uploadedKey(
 ): Promise<string | null> {
   const body = { device_keys: { [userId]: [deviceId] } };
   const answer = await homeserver.request("POST", "/_matrix/client/v3/keys/query", { body, signal });
-  const known = ["device_keys", userId, deviceId, "keys", `ed25519:${deviceId}`].reduce<JsonValue | undefined>(
-    (part, key) => (isJsonObject(part) && Object.hasOwn(part, key) ? part[key] : undefined),
-    answer,
-  );
+  const known = inside(answer, "device_keys", userId, deviceId, "keys", `ed25519:${deviceId}`);
   return typeof known === "string" ? known : null;
 }
 

@@ -4,7 +4,6 @@
  */
 import { z } from "zod";
 import type { Clock } from "../../clock.ts";
-import { ServerRefused } from "../../errors.ts";
 import { IdentityDrafts } from "../../journal/identityDrafts.ts";
 import { wordsFor, type Standing } from "../../session/identityStanding.ts";
 import { makeMissingBackup } from "../../session/missingBackup.ts";
@@ -82,15 +81,9 @@ async function make(device: Device, talk: IdentityTalk, way: "settle" | "reset")
     if (text === null || text === "") break;
     means = question.kind === "password" ? { ...means, password: text } : { ...means, recoveryKey: text };
   }
+  // One that somebody has deleted is made again only here, where somebody asks for it.
   if (standing.kind === "signed") await makeMissingBackup(session, means.recoveryKey, log, talk.signal);
   session.engine.crossSigning.noteChange();
-  // One that somebody has deleted is made again only here, where somebody asks for it.
-  if (way === "settle" && standing.kind === "signed") {
-    await session.engine.backup.remake(talk.signal).catch((error: unknown) => {
-      // A homeserver may keep no backups.
-      if (!(error instanceof ServerRefused) || error.retryable || error.tokenRefused) throw error;
-    });
-  }
   const file = means.recoveryFile;
   const problem = wordsFor(standing);
   const signed = standing.kind === "signed";

@@ -13,8 +13,9 @@ import type { SessionRef } from "../../../src/crypto/sessionRef.ts";
 import { KeyBackup, type KeyBackupOptions } from "../../../src/crypto/keyBackup.ts";
 import type { Machine } from "../../../src/crypto/machine.ts";
 import { WANTED_LIMITS } from "../../../src/crypto/wantedSessions.ts";
-import { ServerRefused, ServerUnreachable } from "../../../src/errors.ts";
+import { ServerRefused, ServerUnreachable, StoreFailed } from "../../../src/errors.ts";
 import { silentLogger } from "../../../src/logging.ts";
+import type { Homeserver, RequestOptions } from "../../../src/matrix/homeserver.ts";
 import type { RoomId } from "../../../src/protocol/ids.ts";
 import type { JsonObject, JsonValue } from "../../../src/protocol/json.ts";
 import { Vitals } from "../../../src/vitals.ts";
@@ -252,6 +253,33 @@ test("what the journal waits for is asked for by itself, page by page", async (t
   assert.deepEqual(new Set(reader.told), new Set(parked.map(({ sessionId }) => sessionId)));
 });
 
+test("a session that something before the homeserver refuses, a proxy say, holds up no other", async (t) => {
+  const { server, key } = await filledBackup(t, 1);
+  const homeserver = {
+    request: async (method: "GET", path: string, options: RequestOptions) => {
+      if (path.includes("with%2Fslash")) throw new ServerRefused("Not found.", { status: 404, errcode: null });
+      return await server.homeserver.request(method, path, options);
+    },
+  } as Homeserver;
+  const pauses: number[] = [];
+  const sleep = (ms: number): Promise<void> => {
+    pauses.push(ms);
+    return systemClock.sleep(1);
+  };
+  const reader = await device(t, server, { deviceId: "READER", homeserver, clock: { ...systemClock, sleep } });
+  await reader.backup.adopt(key, signal);
+  for (let number = 10; number < 20; number += 1)
+    reader.backup.noteUndecryptable(roomId(number), { reason: "no_session", sessionId: `with/slash${number}` });
+  for (const { roomId: room, sessionId } of refs(server))
+    reader.backup.noteUndecryptable(room, { reason: "no_session", sessionId });
+  reader.backup.start();
+  await until(() => reader.told.length === 1);
+  assert.deepEqual(
+    pauses.filter((ms) => ms >= 1_000),
+    [],
+  );
+});
+
 test("ten thousand sessions that nobody has cost a bounded number of requests, and another room's key comes between them", async (t) => {
   const { server, key } = await filledBackup(t, 1);
   const limits = { ...WANTED_LIMITS, burst: 40, perMinute: 1 };
@@ -363,4 +391,17 @@ test("a token that the homeserver refuses ends the bot, once", async (t) => {
   bot.backup.start();
   await until(() => bot.fatal.length > 0);
   assert.equal(bot.fatal.length, 1);
+});
+
+test("a journal that can't be read any more ends the bot, with the journal's own error", async (t) => {
+  const { server, key } = await filledBackup(t, 1);
+  const broken = new StoreFailed("The disk is gone.");
+  const parkedSessions = (): never => {
+    throw broken;
+  };
+  const reader = await device(t, server, { deviceId: "READER", parkedSessions });
+  await reader.backup.adopt(key, signal);
+  reader.backup.start();
+  await until(() => reader.fatal.length > 0);
+  assert.deepEqual(reader.fatal, [broken]);
 });
