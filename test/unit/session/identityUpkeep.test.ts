@@ -10,7 +10,11 @@ import type { Standing } from "../../../src/session/identityStanding.ts";
 import { IdentityUpkeep } from "../../../src/session/identityUpkeep.ts";
 import { Vitals } from "../../../src/vitals.ts";
 
-const approval: Standing = { kind: "waiting", for: { kind: "approval", url: "https://auth.example.org/reset" } };
+const approval: Standing = {
+  kind: "waiting",
+  for: { kind: "approval", url: "https://auth.example.org/reset" },
+  isReset: false,
+};
 
 interface Scene {
   readonly upkeep: IdentityUpkeep;
