@@ -74,9 +74,9 @@ function wantedWords(wanted: Wanted, command: string, next: string): string {
 function whyWords(why: WhyUnsigned): string {
   switch (why) {
     case "no_recovery_key":
-      return `The account has an identity already, and its recovery key is not in account.recovery_key. With it, the device is signed at the next start. ${WAYS_OUT}`;
+      return `The account has an identity already, and its recovery key is not in account.recovery_key. With it there, the device is signed at the next start; or ${CREATE} asks for it on a terminal. ${WAYS_OUT}`;
     case "wrong_recovery_key":
-      return `account.recovery_key is not the key of the account's secret storage. Put the right one there. ${WAYS_OUT}`;
+      return `account.recovery_key is not the key of the account's secret storage. Put the right one there, or have ${CREATE} ask for it on a terminal. ${WAYS_OUT}`;
     case "no_secret_storage":
       return `The account has an identity, but no secret storage that its keys could be taken from. ${WAYS_OUT}`;
     case "unsupported_secret_storage":
