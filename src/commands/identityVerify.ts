@@ -26,7 +26,7 @@ export function addIdentityVerify(identity: Command, context: CommandContext, ru
     .summary("verify the bot with another session, or an operator")
     .description(
       "Waits for somebody who wants to verify the bot: another session of its account, or one of encryption.verifiers. Shows emoji and " +
-        "numbers, and asks whether the other side shows the same. The bot must be running. Exit codes: 0 verified, 1 not verified.",
+        "numbers, and asks whether the other side shows the same. The bot must be running. Exit codes: 0 verified, 1 not verified, 2 no bot runs.",
     )
     .option("-c, --config <file>", "the configuration file of the bot", defaultConfigFile)
     .option("--start", "ask the account's other sessions, instead of waiting for one")

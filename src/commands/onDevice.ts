@@ -5,11 +5,11 @@ import { ExitCode, type ExitCode as Code } from "../errors.ts";
 import { Database } from "../journal/database.ts";
 import { ownerOf } from "../journal/ownership.ts";
 import { unpark } from "../journal/parking.ts";
-import { createLogger } from "../logging.ts";
 import type { DeviceOperation, Talk } from "../ops/device/deviceOperation.ts";
 import { runInBot } from "../ops/device/runInBot.ts";
 import { printableLines } from "../protocol/printable.ts";
 import type { CommandContext } from "./command.ts";
+import { plainLogger } from "./plainLogger.ts";
 
 export type DeviceOutcome<Result> =
   | { readonly kind: "done"; readonly result: Result }
@@ -37,7 +37,7 @@ export async function onDevice<Input, Report, Result, Question, Reply>(
   }
   // Loaded only here: the crypto library and the SDK take a second that asking the bot does not need.
   const { openSession } = await import("../session/openSession.ts");
-  const log = createLogger("warn", context.stderr);
+  const log = plainLogger(context.stderr);
   const database = Database.open(config.data.directory);
   try {
     const session = await openSession(database, config, {

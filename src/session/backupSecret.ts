@@ -7,6 +7,7 @@ import { BACKUP_SECRET } from "../crypto/identityKeys.ts";
 import { SecretStorage } from "../crypto/secretStorage.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import type { UserId } from "../protocol/ids.ts";
+import { recoveryKeyNow } from "./recoveryFile.ts";
 
 interface Account {
   readonly homeserver: Pick<Homeserver, "request">;
@@ -54,7 +55,7 @@ export function storedBackupKey(
   owner: Account,
 ): (signal: AbortSignal) => Promise<string | null> {
   return async (signal) => {
-    const recoveryKey = account.recoveryKey?.value?.reveal() ?? null;
+    const recoveryKey = await recoveryKeyNow(account);
     const secret = recoveryKey === null ? null : await backupSecret(recoveryKey, owner, signal);
     return secret?.kind === "found" ? secret.decryptionKey : null;
   };

@@ -5,7 +5,8 @@ export type Standing =
   | { readonly kind: "signed" }
   /** There is none, and none is wanted (`account.create_identity: false`). */
   | { readonly kind: "not_wanted" }
-  | { readonly kind: "waiting"; readonly for: Wanted }
+  /** `isReset`: for a new identity; the account has one, which stays in use until then. */
+  | { readonly kind: "waiting"; readonly for: Wanted; readonly isReset: boolean }
   | { readonly kind: "unsigned"; readonly why: WhyUnsigned }
   /** The configured recovery key can't be used; `problem` says why, without quoting it. */
   | { readonly kind: "unreadable_key"; readonly problem: string };
@@ -35,8 +36,9 @@ export type WhyUnsigned =
   | "signature_not_shown";
 
 const EFFECT = "other clients may give the bot no room keys and hide what it says (MSC4153)";
-const WAYS_OUT =
-  "Verify it from another session with `docket identity verify`, or give the account a new identity with `docket identity reset --i-know`, which ends all trust in the old one.";
+const CREATE = "`docket identity create`";
+const RESET = "`docket identity reset --i-know`";
+const WAYS_OUT = `Verify it from another session with \`docket identity verify\`, or give the account a new identity with ${RESET}, which ends all trust in the old one.`;
 
 /** @returns one sentence or two for people: what is off, what follows, and what to do; null where all is well or as it was wanted */
 export function wordsFor(standing: Standing): string | null {
@@ -45,7 +47,9 @@ export function wordsFor(standing: Standing): string | null {
     case "not_wanted":
       return null;
     case "waiting":
-      return `The homeserver has not taken the account's new cross-signing identity yet. While no identity signs the bot's device, ${EFFECT}. ${wantedWords(standing.for)}`;
+      return standing.isReset
+        ? `The account keeps the identity that it has. ${wantedWords(standing.for, RESET, `Then repeat ${RESET}.`)}`
+        : `The account has no cross-signing identity yet: ${EFFECT}. ${wantedWords(standing.for, CREATE, "It is tried again by itself.")}`;
     case "unreadable_key":
       return `The bot's device is not signed by its account: ${EFFECT}. account.recovery_key is no recovery key: ${standing.problem}. Copy it again.`;
     case "unsigned":
@@ -53,16 +57,17 @@ export function wordsFor(standing: Standing): string | null {
   }
 }
 
-function wantedWords(wanted: Wanted): string {
+/** @param command that asks for what is missing; @param next what comes after an approval */
+function wantedWords(wanted: Wanted, command: string, next: string): string {
   switch (wanted.kind) {
     case "password":
-      return "The homeserver asks for the account's password: put it into account.password, or run `docket identity create` (for a reset: `docket identity reset --i-know`) on a terminal.";
+      return `The homeserver asks for the account's password: put it into account.password, which counts from the next start on, or run ${command} on a terminal.`;
     case "other_password":
-      return "The homeserver does not accept the account's password: correct account.password, or run `docket identity create` (for a reset: `docket identity reset --i-know`) on a terminal.";
+      return `The homeserver does not accept the account's password: correct account.password, which counts from the next start on, or run ${command} on a terminal.`;
     case "approval":
       return wanted.url === null
-        ? "The homeserver wants the account's owner to approve it at the account's authorization server: sign in there in a browser, and allow the cross-signing reset. It is tried again by itself."
-        : `The homeserver wants the account's owner to approve it in a browser: open ${wanted.url}, sign in as the bot, and allow the cross-signing reset. It is tried again by itself.`;
+        ? `The homeserver wants the account's owner to approve it at the account's authorization server: sign in there in a browser, and allow the cross-signing reset. ${next}`
+        : `The homeserver wants the account's owner to approve it in a browser: open ${wanted.url}, sign in as the bot, and allow the cross-signing reset. ${next}`;
     case "unknown":
       return "The homeserver wants a kind of confirmation that Docket can't give: set up cross-signing with another client, and give Docket its recovery key in account.recovery_key.";
   }
@@ -71,9 +76,9 @@ function wantedWords(wanted: Wanted): string {
 function whyWords(why: WhyUnsigned): string {
   switch (why) {
     case "no_recovery_key":
-      return `The account has an identity already, and its recovery key is not in account.recovery_key. With it, the device is signed at the next start. ${WAYS_OUT}`;
+      return `The account has an identity already, and its recovery key is not in account.recovery_key. With it there, the device is signed at the next start; or ${CREATE} asks for it on a terminal. ${WAYS_OUT}`;
     case "wrong_recovery_key":
-      return `account.recovery_key is not the key of the account's secret storage. Put the right one there. ${WAYS_OUT}`;
+      return `account.recovery_key is not the key of the account's secret storage. Put the right one there, or have ${CREATE} ask for it on a terminal. ${WAYS_OUT}`;
     case "no_secret_storage":
       return `The account has an identity, but no secret storage that its keys could be taken from. ${WAYS_OUT}`;
     case "unsupported_secret_storage":

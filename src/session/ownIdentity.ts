@@ -161,7 +161,7 @@ export class OwnIdentity {
       const confirmation = { userId, password: means.password };
       const shown = publicIdentity(userId, draft.secrets);
       const wanted = await this.confirmation.upload(shown, draft.master, confirmation, signal);
-      if (wanted !== null) return { kind: "waiting", for: wanted };
+      if (wanted !== null) return { kind: "waiting", for: wanted, isReset: draft.replaces !== null };
       now = await crossSigning.look(signal);
     }
     await finishDraft(draft, now, { ...this.ports, storage: this.storage }, means, signal);

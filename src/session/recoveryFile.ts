@@ -1,10 +1,12 @@
 /**
- * The file of the recovery key. Guarantees: it has mode 0600 from its first byte on, is whole or not there, and is on disk when a call
+ * The file of the recovery key, and the key that is in it now. Guarantees: it has mode 0600 from its first byte on, is whole or not there, and is on disk when a call
  * returns; a file that is there is never touched by `create`.
  */
 import { randomBytes } from "node:crypto";
 import { link, open, readFile, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
+import type { Config } from "../config/config.ts";
+import { readFileFromDisk, readText } from "../config/configFiles.ts";
 import { knownCode } from "../matrix/failureCode.ts";
 
 export type WrittenFile =
@@ -13,6 +15,21 @@ export type WrittenFile =
   | { readonly kind: "taken" }
   /** `code` is the system's. */
   | { readonly kind: "failed"; readonly code: string };
+
+const LARGEST_FILE_BYTES = 64 * 1024;
+
+/**
+ * The recovery key that the configuration names, as its file has it now: a first start, or a reset, writes that after the configuration
+ * was read. Of a file that can't be read, what was in it when it could.
+ * @returns null where there is none
+ */
+export async function recoveryKeyNow({ recoveryKey }: Pick<Config["account"], "recoveryKey">): Promise<string | null> {
+  if (recoveryKey === null) return null;
+  const { file, value } = recoveryKey;
+  const read = file === null ? null : await readText(readFileFromDisk, file, LARGEST_FILE_BYTES, "the file");
+  const text = read?.ok === true ? read.text.trim() : "";
+  return text === "" ? (value?.reveal() ?? null) : text;
+}
 
 /** Writes the file if there is none; one that says the same counts as written. */
 export function createRecoveryFile(path: string, text: string): Promise<WrittenFile> {

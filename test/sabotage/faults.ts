@@ -1774,6 +1774,17 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: "recovery-key-of-the-start",
+    breaks: "a recovery key that the first start has written opens the storage for the bot that runs since",
+    file: "src/session/recoveryFile.ts",
+    find: "const read = file === null ?",
+    replace: "const read = true ?",
+    test: {
+      file: "test/unit/session/backupSecret.test.ts",
+      name: "a recovery key that was written after the configuration was read opens the storage, as does one that was replaced since",
+    },
+  },
+  {
     name: "copy-goes-on-with-its-room-key",
     breaks: "a restored copy uses no message index twice",
     file: "src/crypto/roomEncryption.ts",

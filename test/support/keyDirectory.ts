@@ -1,9 +1,12 @@
 /**
  * The key endpoints of a homeserver in memory, without the network and without rooms: device keys, cross-signing keys, signatures,
- * one-time keys and to-device messages of several people. It believes everything, and answers what a test wants it to.
+ * one-time keys and to-device messages of several people; and the media that they share. It believes everything, and answers what a
+ * test wants it to.
  */
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import { ServerRefused } from "../../src/errors.ts";
 import type { Homeserver } from "../../src/matrix/homeserver.ts";
+import { ReplyTooLong } from "../../src/matrix/refusals.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../../src/protocol/json.ts";
 import { keyServer } from "./loneEngine.ts";
 
@@ -24,7 +27,9 @@ export class KeyDirectory {
     self_signing_keys: {},
     user_signing_keys: {},
   };
-  /** Requests so far, as `keys/query` and the like. */
+  /** By `mxc` URI. */
+  readonly media = new Map<string, Uint8Array>();
+  /** Requests so far, as `keys/query` and the like; a download as its URI. */
   readonly asked: string[] = [];
   /** Set by a test that wants a query to wait. */
   beforeQuery: () => Promise<void> = () => Promise.resolve();
@@ -34,7 +39,11 @@ export class KeyDirectory {
 
   /** The endpoints as this device sees them. */
   homeserver(device: DirectoryDevice): Homeserver {
-    return keyServer((method, endpoint, body) => this.answer(device, method, endpoint, body));
+    const keys = keyServer((method, endpoint, body) => this.answer(device, method, endpoint, body));
+    const download: Homeserver["download"] = async (uri, { maxBytes }) => this.download(uri, maxBytes);
+    return new Proxy(keys, {
+      get: (target, name): unknown => (name === "download" ? download : Reflect.get(target, name)),
+    });
   }
 
   /** What a sync brings this device; it is gone then. */
@@ -90,6 +99,15 @@ export class KeyDirectory {
     if (path.startsWith("sendToDevice/"))
       return this.sendToDevice(from, decodeURIComponent(path.split("/")[1] ?? ""), body);
     throw new Error(`the key directory does not know ${method} ${endpoint}`);
+  }
+
+  private download(uri: string, maxBytes: number): Uint8Array {
+    this.asked.push(uri);
+    if (!/^mxc:\/\/[^/]+\/[^/]+$/.test(uri)) throw new TypeError("no mxc URI");
+    const bytes = this.media.get(uri);
+    if (bytes === undefined) throw new ServerRefused("GET media: not found", { status: 404, errcode: "M_NOT_FOUND" });
+    if (bytes.length > maxBytes) throw new ReplyTooLong({ label: "GET media", origin: "memory" }, maxBytes);
+    return bytes;
   }
 
   private upload({ userId, deviceId }: DirectoryDevice, body: JsonObject): JsonObject {

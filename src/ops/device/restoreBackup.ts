@@ -1,6 +1,7 @@
 /** Takes the account's whole key backup in, for `docket identity restore`: with the key that is here, or else with the recovery key. */
 import { z } from "zod";
 import { backupSecret, type BackupSecret } from "../../session/backupSecret.ts";
+import { recoveryKeyNow } from "../../session/recoveryFile.ts";
 import type { Device, DeviceOperation, Talk } from "./deviceOperation.ts";
 
 const report = z.object({
@@ -72,7 +73,7 @@ async function run(device: Device, _: null, talk: Talk<Report, "recovery_key", s
 
 /** With the configured recovery key; if there is none, or it does not open the storage, a person may have another. */
 async function findKey({ session, config }: Device, talk: Talk<Report, "recovery_key", string>): Promise<BackupSecret> {
-  const configured = config.account.recoveryKey?.value?.reveal() ?? null;
+  const configured = await recoveryKeyNow(config.account);
   const found = configured === null ? null : await backupSecret(configured, session, talk.signal);
   if (found !== null && found.kind !== "wrong_key" && found.kind !== "unreadable_key") return found;
   return await backupSecret((await talk.ask("recovery_key")).trim(), session, talk.signal);

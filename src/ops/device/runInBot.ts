@@ -45,6 +45,9 @@ export async function runInBot<Input, Report, Result, Question, Reply>(
     const reply = await talk.ask(operation.question.parse(question));
     const taken = await post(directory, ANSWERS_PATH.replace(":id", id), reply, talk.signal);
     taken?.resume();
+    // Not taken because nobody waits for it any more: what the work says next tells why.
+    if (taken !== null && taken.statusCode !== 200 && taken.statusCode !== 404)
+      throw unusable(directory, `status ${taken.statusCode ?? 0} for an answer`);
   };
   const listen = async (): Promise<BotOutcome<Result> | null> => {
     for await (const text of createInterface({ input: response, crlfDelay: Infinity })) {
@@ -62,7 +65,7 @@ export async function runInBot<Input, Report, Result, Question, Reply>(
     if (outcome !== null) return outcome;
   } catch (error) {
     if (talk.signal.aborted) throw talk.signal.reason;
-    if (error instanceof Cancelled) throw error;
+    if (error instanceof Cancelled || error instanceof ServerUnreachable) throw error;
     throw unusable(directory, "it broke off, or is of another version than this command");
   } finally {
     response.destroy();

@@ -11,7 +11,11 @@ import { IdentityUpkeep } from "../../../src/session/identityUpkeep.ts";
 import { Vitals } from "../../../src/vitals.ts";
 
 const { signal } = new AbortController();
-const approval: Standing = { kind: "waiting", for: { kind: "approval", url: "https://auth.example.org/reset" } };
+const approval: Standing = {
+  kind: "waiting",
+  for: { kind: "approval", url: "https://auth.example.org/reset" },
+  isReset: false,
+};
 
 interface Scene {
   readonly upkeep: IdentityUpkeep;

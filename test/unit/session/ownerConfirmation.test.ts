@@ -79,7 +79,7 @@ test("an approval is asked for with its address, and the next attempt names the 
     const wanted = await upload("hush");
     assert.deepEqual(wanted, { kind: "approval", url });
     assert.match(
-      wordsFor({ kind: "waiting", for: wanted }) ?? "",
+      wordsFor({ kind: "waiting", for: wanted, isReset: false }) ?? "",
       /open https:\/\/auth\.example\.org\/reset\?action=x, /,
     );
     assert.equal(await upload("hush"), null);

@@ -183,3 +183,14 @@ test("what does not fit the operation is refused before any work", async (t) => 
   await assert.rejects(runInBot(directory, other, { not: "a text" }, person().talk), /no usable answer.*status 400/);
   await assert.rejects(runInBot(directory, served, "x".repeat(70_000), person().talk), /no usable answer/);
 });
+
+test("an answer that the bot can't take ends the command and the work, instead of leaving both to wait", async (t) => {
+  const ended = Promise.withResolvers<unknown>();
+  const served = operation(async (_input, { ask }) =>
+    String(await ask("yes or no?").catch((error: unknown) => ended.resolve(error))),
+  );
+  const { directory } = await serve(t, served);
+  const { talk } = person(() => "perhaps" as unknown as boolean);
+  await assert.rejects(runInBot(directory, served, "x", talk), /no usable answer.*status 400/);
+  assert.match(String(await ended.promise), /hung up/);
+});
