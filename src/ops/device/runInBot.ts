@@ -44,7 +44,11 @@ export async function runInBot<Input, Report, Result, Question, Reply>(
   const answer = async (id: string, question: unknown): Promise<void> => {
     const reply = await talk.ask(operation.question.parse(question));
     const taken = await post(directory, ANSWERS_PATH.replace(":id", id), reply, talk.signal);
-    taken?.resume();
+    if (taken === null) return;
+    taken.resume();
+    // 404: nobody waits for it any more, and what became of the work is on its way. Else it would be waited for without end.
+    const status = taken.statusCode ?? 0;
+    if (status !== 200 && status !== 404) throw new Error(`the answer was refused with status ${status}`);
   };
   const listen = async (): Promise<BotOutcome<Result> | null> => {
     for await (const text of createInterface({ input: response, crlfDelay: Infinity })) {

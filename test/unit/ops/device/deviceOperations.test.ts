@@ -183,3 +183,12 @@ test("what does not fit the operation is refused before any work", async (t) => 
   await assert.rejects(runInBot(directory, other, { not: "a text" }, person().talk), /no usable answer.*status 400/);
   await assert.rejects(runInBot(directory, served, "x".repeat(70_000), person().talk), /no usable answer/);
 });
+
+test("an answer that the bot does not take ends the command, which would wait for ever", async (t) => {
+  const served = operation(async (_input, { ask }) => String(await ask("yes or no?")));
+  const { directory } = await serve(t, served);
+  const asks = (answer: unknown) =>
+    runInBot(directory, served, "x", { ...person().talk, ask: async () => answer as boolean });
+  await assert.rejects(asks("neither"), /no usable answer/);
+  await assert.rejects(asks("x".repeat(70_000)), /no usable answer/);
+});
