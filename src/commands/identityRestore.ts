@@ -35,12 +35,27 @@ export function addIdentityRestore(identity: Command, context: CommandContext, r
 async function restore({ config, json }: RestoreOptions, context: CommandContext): Promise<CommandResult> {
   const { stdout, stderr } = context;
   const bar = new ProgressBar(stderr, "room keys");
+  let unread: string | null = null;
   const talk = {
     tell: ({ done, total }: { done: number; total: number }) => bar.show(done, total),
-    ask: () => recoveryKey(context),
+    ask: async () => {
+      const given = await recoveryKey(context);
+      if ("key" in given) return given.key;
+      unread = given.problem;
+      throw new Cancelled("There is no recovery key to go on with.");
+    },
     signal: context.stopSignal(),
   };
-  const outcome = await onDevice(restoreBackup, null, config, talk, context).finally(() => bar.clear());
+  const outcome = await onDevice(restoreBackup, null, config, talk, context)
+    .catch((error: unknown) => {
+      if (unread === null) throw error;
+      return null;
+    })
+    .finally(() => bar.clear());
+  if (outcome === null) {
+    stderr.write(`docket: nothing was restored: ${unread}\n`);
+    return ExitCode.usage;
+  }
   if (outcome.kind === "failed") return outcome.exitCode;
   const { result } = outcome;
   if (json === true) stdout.write(`${printableJson(result, 2)}\n`);
@@ -49,12 +64,14 @@ async function restore({ config, json }: RestoreOptions, context: CommandContext
   return result.corrupt > 0 ? SOME_CORRUPT : ExitCode.ok;
 }
 
-async function recoveryKey({ stdin }: CommandContext): Promise<string> {
-  if (stdin.isTerminal) return await stdin.hiddenLine("Recovery key of the account (it is not shown): ");
+async function recoveryKey({ stdin }: CommandContext): Promise<{ key: string } | { problem: string }> {
+  if (stdin.isTerminal) return { key: await stdin.hiddenLine("Recovery key of the account (it is not shown): ") };
   try {
-    return await stdin.text(LONGEST_KEY_BYTES);
+    return { key: await stdin.text(LONGEST_KEY_BYTES) };
   } catch (error) {
-    throw new Cancelled(`The recovery key could not be read from standard input: ${whyUnread(error)}.`);
+    return {
+      problem: `the recovery key can't be read from standard input (${whyUnread(error)}). Pipe in nothing but the key.`,
+    };
   }
 }
 

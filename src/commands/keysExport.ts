@@ -10,7 +10,7 @@ import { printable } from "../protocol/printable.ts";
 import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
 import { askPassphrase } from "./passphrase.ts";
 import { ProgressBar } from "./progressBar.ts";
-import { isTaken, writeWholeFile } from "./wholeFile.ts";
+import { isNoFile, isTaken, writeWholeFile } from "./wholeFile.ts";
 
 interface ExportOptions {
   readonly config: string;
@@ -46,6 +46,8 @@ async function exportKeys(file: string, options: ExportOptions, context: Command
     return code;
   };
   const exists = `${file} is there already; nothing was written. --force replaces it`;
+  const noFile = `${file} is no file, and is not replaced by one; nothing was written. Name another`;
+  if (file === "" || (await isNoFile(file))) return refuse(file === "" ? "FILE is empty" : noFile, ExitCode.usage);
   if (options.force !== true && (await isTaken(file))) return refuse(exists, NOT_WRITTEN);
   const given = await askPassphrase({ file: options.passphraseFile, twice: true }, context);
   if ("problem" in given) return refuse(given.problem, ExitCode.usage);
@@ -64,7 +66,8 @@ async function exportKeys(file: string, options: ExportOptions, context: Command
   if (written === null) return refuse("stopped; nothing was written", STOPPED);
   if (!written.ok) {
     if (written.problem === "exists") return refuse(exists, NOT_WRITTEN);
-    return refuse(`${file} can't be written (${written.problem.code}); there is nothing under that name`, NOT_WRITTEN);
+    if (written.problem === "no_file") return refuse(noFile, ExitCode.usage);
+    return refuse(`${file} can't be written (${written.problem.code}); what was there before stays`, NOT_WRITTEN);
   }
   stdout.write(
     `Wrote ${read.count} room ${read.count === 1 ? "key" : "keys"} to ${printable(file)}. ` +

@@ -1,7 +1,7 @@
 /** Runs a device operation for a command: in the bot, if one runs on the data directory, and else here, on a session of its own. */
 import { systemClock } from "../clock.ts";
 import { loadConfig } from "../config/loadConfig.ts";
-import { ExitCode, type ExitCode as Code } from "../errors.ts";
+import { Cancelled, ExitCode, type ExitCode as Code } from "../errors.ts";
 import { Database } from "../journal/database.ts";
 import { ownerOf } from "../journal/ownership.ts";
 import { unpark } from "../journal/parking.ts";
@@ -54,7 +54,7 @@ export async function onDevice<Input, Report, Result, Question, Reply>(
       const result = await operation.run(
         { session, isSyncing: false, database, config, clock: systemClock, log },
         input,
-        talk,
+        { ...talk, ask: (question) => unlessStopped(talk.ask(question), talk.signal) },
       );
       return { kind: "done", result };
     } finally {
@@ -62,6 +62,19 @@ export async function onDevice<Input, Report, Result, Question, Reply>(
     }
   } finally {
     database.close();
+  }
+}
+
+/** Who is asked may never answer: a terminal, or a pipe that stays open. */
+async function unlessStopped<Reply>(reply: Promise<Reply>, signal: AbortSignal): Promise<Reply> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const stop = (): void => reject(new Cancelled("The command was stopped before there was an answer."));
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
+  try {
+    return await Promise.race([reply, promise]);
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }
 

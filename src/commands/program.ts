@@ -5,7 +5,7 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { isCryptoPanic } from "../crypto/machine.ts";
-import { ConfigError, DocketError, ExitCode, formatProblem } from "../errors.ts";
+import { Cancelled, ConfigError, DocketError, ExitCode, formatProblem } from "../errors.ts";
 import { stepKinds } from "../handlers/stepKinds.ts";
 import { printableLines } from "../protocol/printable.ts";
 import { addCheck } from "./check.ts";
@@ -21,6 +21,9 @@ import { addRecord } from "./record.ts";
 import { addReload } from "./reload.ts";
 import { addRequest } from "./request.ts";
 import { addStart } from "./start.ts";
+
+/** As a shell says it of a command that Ctrl-C has ended. */
+const STOPPED = 130;
 
 /** In the order of `docket --help`. New subcommands are plugged in here. */
 const commands: readonly AddCommand[] = [
@@ -63,8 +66,19 @@ export async function runProgram(args: readonly string[], world: Omit<CommandCon
     return result;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
-    return reportFailure(error, context.stderr);
+    return wasStopped(error, context) ? sayStopped(context) : reportFailure(error, context.stderr);
   }
+}
+
+/** Ctrl-C or SIGTERM came, and the command has no words of its own for that. */
+function wasStopped(error: unknown, context: CommandContext): boolean {
+  const signal = context.stopSignal();
+  return signal.aborted && (error instanceof Cancelled || error === signal.reason);
+}
+
+function sayStopped({ stderr }: CommandContext): number {
+  stderr.write("docket: stopped before the end. What was done by then stays; it can be repeated.\n");
+  return STOPPED;
 }
 
 /** Says what ended the process, and returns what it exits with. Also for what nobody caught. */

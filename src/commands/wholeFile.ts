@@ -1,13 +1,20 @@
 /**
  * Writes a file that only its owner may read. Guarantees: under its name it is whole or not there at all, whatever kills the process;
- * what stands there already is replaced only if that is wanted, and then in one step. An interrupted one leaves at most `NAME.partial-…`.
+ * what stands there already is replaced only if that is wanted and it is a file, and then in one step; where a link leads to a file, that
+ * one is replaced. An interrupted one leaves at most `NAME.partial-…`.
  */
 import { randomUUID } from "node:crypto";
-import { link, lstat, open, rename, rm } from "node:fs/promises";
+import { link, lstat, open, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
 export type WrittenFile =
-  { readonly ok: true } | { readonly ok: false; readonly problem: "exists" | { readonly code: string } };
+  { readonly ok: true } | { readonly ok: false; readonly problem: "exists" | "no_file" | { readonly code: string } };
+
+/** A directory, a device such as /dev/full, a socket: to put a file in its place would harm more than help. */
+export async function isNoFile(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => null);
+  return found !== null && !found.isFile();
+}
 
 export async function isTaken(path: string): Promise<boolean> {
   return (await lstat(path).catch(() => null)) !== null;
@@ -15,10 +22,12 @@ export async function isTaken(path: string): Promise<boolean> {
 
 /** @param replace what stands there. @param signal once it aborts, nothing is put under the name any more */
 export async function writeWholeFile(
-  path: string,
+  name: string,
   text: string,
   { replace, signal }: { readonly replace: boolean; readonly signal: AbortSignal },
 ): Promise<WrittenFile> {
+  if (await isNoFile(name)) return { ok: false, problem: "no_file" };
+  const path = replace ? await realpath(name).catch(() => name) : name;
   const partial = `${path}.partial-${randomUUID().slice(0, 8)}`;
   try {
     const file = await open(partial, "wx", 0o600);

@@ -160,9 +160,12 @@ export class OwnIdentity {
     if (view.master !== draft.master) {
       const confirmation = { userId, password: means.password };
       const shown = publicIdentity(userId, draft.secrets);
-      const wanted = await this.confirmation.upload(shown, draft.master, confirmation, signal);
-      if (wanted !== null) return { kind: "waiting", for: wanted, isReset: draft.replaces !== null };
+      const wanted = await this.confirmation.upload(shown, draft, confirmation, signal);
+      if (wanted !== null && wanted !== "overtaken")
+        return { kind: "waiting", for: wanted, isReset: draft.replaces !== null };
       now = await crossSigning.look(signal);
+      // The draft of another device, or of another client, was faster: what the account has now is not ours to replace.
+      if (wanted === "overtaken") return await this.useExisting(now, means, signal);
     }
     await finishDraft(draft, now, { ...this.ports, storage: this.storage }, means, signal);
     return await this.isSigned(signal);

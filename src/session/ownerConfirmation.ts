@@ -1,7 +1,8 @@
 /**
  * Shows an identity to the homeserver, with what it wants to see of the account's owner (client-server API, "User-interactive
  * authentication"): nothing where it needs nothing (MSC3967), the password where it takes one and there is one. Guarantees: the password
- * goes only to a server that asked for it, once for each upload; what can't be given is returned, for people.
+ * goes only to a server that asked for it, once for each upload; nothing of the owner is given where the account has got another identity
+ * meanwhile (a second bot on it, another client): that would replace it; what can't be given is returned, for people.
  */
 import type { CrossSigning } from "../crypto/crossSigning.ts";
 import { ServerRefused, type AuthenticationChallenge } from "../errors.ts";
@@ -26,22 +27,24 @@ export class OwnerConfirmation {
   }
 
   /**
-   * @param master of the identity that is shown
-   * @returns null when the homeserver has it; else what it wants
+   * @param identity the public master key of what is shown, and of what it takes the place of; null: of nothing
+   * @returns null when the homeserver has it; else what it wants, or `overtaken`: the account has another identity by now
    * @throws ServerRefused | ServerUnreachable | Cancelled
    */
   async upload(
     publicIdentity: JsonObject,
-    master: string,
+    { master, replaces }: { readonly master: string; readonly replaces: string | null },
     { userId, password }: Confirmation,
     signal: AbortSignal,
-  ): Promise<Wanted | null> {
+  ): Promise<Wanted | "overtaken" | null> {
     const approval = this.session;
     this.session = null;
     const challenge = await this.attempt(publicIdentity, approval === null ? null : { session: approval }, signal);
     if (challenge === null) return null;
     // An attempt whose answer was lost may have done it already, and a repetition may be asked for more.
-    if ((await this.crossSigning.look(signal)).master === master) return null;
+    const { master: present } = await this.crossSigning.look(signal);
+    if (present === master) return null;
+    if (present !== null && present !== replaces) return "overtaken";
     const { session } = challenge;
     const named = session === null ? {} : { session };
     if (offers(challenge, ["m.login.dummy"])) {

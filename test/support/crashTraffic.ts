@@ -182,7 +182,7 @@ export class CrashTraffic {
   private async device(): Promise<Sender> {
     this.devices += 1;
     const account = this.server.signIn(this.alice.userId, `ALICE${this.devices}`);
-    return await Sender.withToken({ baseUrl: this.server.url, ...account });
+    return await Sender.withToken({ baseUrl: this.server.url, ...account }, { identity: this.alice });
   }
 
   private request(from: Sender): { number: number; content: JsonObject } {

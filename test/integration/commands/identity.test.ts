@@ -171,3 +171,25 @@ test("somebody else's reset while the bot runs is noticed and said", async (t) =
   assert.match(notes, /identity has changed while the bot was running/);
   assert.equal(await bot.stop(), 0);
 });
+
+test("of two devices of an account that make an identity at once, the later one does not replace the other's, password or not", async (t) => {
+  const password = `  password: "${PASSWORD}"\n`;
+  const { account, options, start } = place(t, RECOVERY_FILE + password);
+  const other = server.signIn(account.userId, "LATER");
+  const upload = server.fault({
+    path: "/keys/device_signing/upload$",
+    deviceId: other.deviceId,
+    action: { kind: "hang" },
+  });
+  const later = new BotProcess({ ...options, ...other, directory: temporaryDirectory(t), accountYaml: password });
+  t.after(() => later.kill());
+  await server.waitFor(() => upload.hits > 0, 60_000, "its upload");
+  const bot = await start();
+  const { master } = await lookAtIdentity(server.url, account);
+  assert.notEqual(master, null);
+  upload.release();
+  await later.line(({ msg }) => /has an identity already/.test(msg), "it said that there is one");
+  assert.equal((await lookAtIdentity(server.url, account)).master, master);
+  assert.equal(await later.stop(), 0);
+  assert.equal(await bot.stop(), 0);
+});

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isTaken, writeWholeFile } from "../../../src/commands/wholeFile.ts";
@@ -47,4 +47,23 @@ test("a place that can't be written is told by its code", async (t) => {
   const below = join(directory, "missing", "keys.txt");
   const written = await writeWholeFile(below, "text", { replace: false, signal });
   assert.deepEqual(written, { ok: false, problem: { code: "ENOENT" } });
+});
+
+test("what is no file is not replaced by one, and where a link leads to a file, that one is replaced", async (t) => {
+  const directory = temporaryDirectory(t);
+  const [folder, toDevice, file, toFile] = ["folder", "device", "file", "link"].map((name) =>
+    join(directory, name),
+  ) as [string, string, string, string];
+  mkdirSync(folder);
+  symlinkSync("/dev/full", toDevice);
+  for (const other of [folder, toDevice, "/dev/full"])
+    for (const replace of [true, false])
+      assert.deepEqual(await writeWholeFile(other, "ours", { replace, signal }), { ok: false, problem: "no_file" });
+  assert.ok(lstatSync("/dev/full").isCharacterDevice());
+  assert.ok(lstatSync(toDevice).isSymbolicLink());
+  writeFileSync(file, "old");
+  symlinkSync(file, toFile);
+  assert.deepEqual(await writeWholeFile(toFile, "ours", { replace: true, signal }), { ok: true });
+  assert.ok(lstatSync(toFile).isSymbolicLink());
+  assert.equal(readFileSync(file, "utf8"), "ours");
 });

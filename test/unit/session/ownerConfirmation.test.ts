@@ -27,7 +27,7 @@ function challenge(stages: readonly string[], more: JsonObject = {}, errcode?: s
 }
 
 /** @param answers one for each attempt: a refusal, or null for success */
-function homeserver(answers: (ServerRefused | null)[], master: string | null = null) {
+function homeserver(answers: (ServerRefused | null)[], master: string | null = null, replaces: string | null = null) {
   const seen: (JsonObject | null)[] = [];
   const confirmation = new OwnerConfirmation({
     upload: async (_identity, auth) => {
@@ -38,7 +38,8 @@ function homeserver(answers: (ServerRefused | null)[], master: string | null = n
     },
     look: async () => ({ master }) as IdentityView,
   });
-  const upload = (password: string | null) => confirmation.upload(shown, "MASTER", { userId, password }, signal);
+  const upload = (password: string | null) =>
+    confirmation.upload(shown, { master: "MASTER", replaces }, { userId, password }, signal);
   return { upload, seen };
 }
 
@@ -67,7 +68,10 @@ test("the password goes only to a homeserver that asks for it, once for each upl
   assert.ok(!JSON.stringify(others.seen).includes("hush"));
 
   const more = homeserver([challenge(["m.login.password", "m.login.email.identity"])]);
-  assert.equal((await more.upload("hush"))?.kind, "unknown");
+  assert.deepEqual(await more.upload("hush"), {
+    kind: "unknown",
+    stages: ["m.login.password", "m.login.email.identity"],
+  });
   assert.ok(!JSON.stringify(more.seen).includes("hush"), "it would not be enough");
 });
 
@@ -79,7 +83,7 @@ test("an approval is asked for with its address, and the next attempt names the 
     const wanted = await upload("hush");
     assert.deepEqual(wanted, { kind: "approval", url });
     assert.match(
-      wordsFor({ kind: "waiting", for: wanted, isReset: false }) ?? "",
+      wordsFor({ kind: "waiting", for: { kind: "approval", url }, isReset: false }) ?? "",
       /open https:\/\/auth\.example\.org\/reset\?action=x, /,
     );
     assert.equal(await upload("hush"), null);
@@ -107,6 +111,20 @@ test("an attempt whose answer was lost, and that took effect, asks nobody for an
   const { upload, seen } = homeserver([challenge(["m.login.password"])], "MASTER");
   assert.equal(await upload("hush"), null);
   assert.deepEqual(seen, [null]);
+});
+
+test("an identity that came there meanwhile is not replaced: the homeserver gets no password", async () => {
+  for (const [present, replaces] of [
+    ["THEIRS", null],
+    ["THEIRS", "BEFORE"],
+  ] as const) {
+    const { upload, seen } = homeserver([challenge(["m.login.password"])], present, replaces);
+    assert.equal(await upload("hush"), "overtaken");
+    assert.deepEqual(seen, [null]);
+  }
+  const reset = homeserver([challenge(["m.login.password"]), null], "BEFORE", "BEFORE");
+  assert.equal(await reset.upload("hush"), null);
+  assert.equal(reset.seen.length, 2, "what is to be replaced is replaced");
 });
 
 test("a refusal for another reason is no question, and a refused token stays one", async () => {

@@ -193,4 +193,6 @@ test("an answer that the bot can't take ends the command and the work, instead o
   const { talk } = person(() => "perhaps" as unknown as boolean);
   await assert.rejects(runInBot(directory, served, "x", talk), /no usable answer.*status 400/);
   assert.match(String(await ended.promise), /hung up/);
+  const long = person(() => "x".repeat(70_000) as unknown as boolean);
+  await assert.rejects(runInBot(directory, served, "x", long.talk), /no usable answer/);
 });
