@@ -2,12 +2,12 @@
  * The account's key backup (client-server API, "Server-side key backups", `m.megolm_backup.v1.curve25519-aes-sha2`): makes a version,
  * finds out which one is current and whether it is ours, and keeps the key that reads it.
  *
- * Guarantees: room keys go only to a version that the account's identity (or this device) has signed, or whose decryption key this device
- * holds: the homeserver can't name another one. A version that is neither is never used, and said in the log and in the notes of the
+ * Guarantees: room keys go only to a version that the account's identity has signed (or this device, as long as it holds no key of a
+ * backup), or whose decryption key this device holds: the homeserver can't name another one. A version that is neither is never used, and said in the log and in the notes of the
  * health report; what was backed up elsewhere is backed up again when a version takes the place of another. The decryption key stays in
  * the key store; it is handed out to whoever puts it into secret storage, and never logged.
  */
-import { BackupDecryptionKey } from "@matrix-org/matrix-sdk-crypto-wasm";
+import { BackupDecryptionKey, SignatureState } from "@matrix-org/matrix-sdk-crypto-wasm";
 import { DocketError } from "../errors.ts";
 import type { Logger } from "../logging.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
@@ -152,7 +152,7 @@ export class CurrentBackup {
     return await this.options.machine.hold(async (library) => {
       const saved = await savedKey(library);
       const isReadable = decryptionKey !== null || saved?.publicKey === publicKey;
-      if (!isReadable && !(await isSignedByUs(library, current))) return { kind: "untrusted", version };
+      if (!isReadable && !(await isSignedByUs(library, current, saved !== null))) return { kind: "untrusted", version };
       // At its start the library goes on with the version of the saved key.
       this.enabled ??= (await library("isBackupEnabled", (olm) => olm.isBackupEnabled())) ? saved : null;
       if (this.enabled?.version !== version || this.enabled.publicKey !== publicKey) {
@@ -256,11 +256,21 @@ async function savedKey(library: LibraryCall): Promise<SavedKey | null> {
   });
 }
 
-async function isSignedByUs(library: LibraryCall, { algorithm, authData: auth_data }: BackupVersion): Promise<boolean> {
+/**
+ * @param identityOnly this device's signature does not count: it made one before, for a key that it has given up since, maybe because
+ * somebody has stolen that. Whoever has the old version's description can show it again.
+ */
+async function isSignedByUs(
+  library: LibraryCall,
+  { algorithm, authData: auth_data }: BackupVersion,
+  identityOnly: boolean,
+): Promise<boolean> {
   try {
     return await library("verifyBackup", async (olm) => {
       const verification = await olm.verifyBackup({ algorithm, auth_data });
-      const isTrusted = verification.trusted();
+      const isTrusted = identityOnly
+        ? verification.userState === SignatureState.ValidAndTrusted
+        : verification.trusted();
       verification.free();
       return isTrusted;
     });

@@ -119,6 +119,8 @@ class Engine implements CryptoEngine {
       audience: options.audience ?? (() => null),
       encrypt: async (...what) => (await this.encrypt(...what)).content,
     });
+    const mayVerify = (user: string): boolean =>
+      user === ownUserId || (options.verifiers?.() ?? []).some((verifier) => verifier === user);
     this.requests = new OutgoingRequests({
       machine,
       homeserver,
@@ -128,6 +130,7 @@ class Engine implements CryptoEngine {
       signal,
       onFailure,
       onDue: onDueChanged,
+      mayVerify,
       ...uploadNews(options),
     });
     const [own, requests] = [{ devices: this.devices, claims, signal }, this.requests];
@@ -158,6 +161,7 @@ class Engine implements CryptoEngine {
       ownUserId,
       ownDeviceId: options.deviceId,
       onDue: onDueChanged,
+      mayVerify,
       onFailure,
     };
     this.verifications = new SasVerifications({ ...options, machine, ...own, ...verifying });

@@ -12,7 +12,7 @@ import type { Clock } from "../clock.ts";
 import { Cancelled, ServerRefused } from "../errors.ts";
 import type { Homeserver } from "../matrix/homeserver.ts";
 import { isFinalRefusal } from "../matrix/retries.ts";
-import type { JsonObject } from "../protocol/json.ts";
+import { isJsonObject, type JsonObject } from "../protocol/json.ts";
 import { readKeyRequest, sendKeyRequest, type KeyRequest, type RoomMessage } from "./keyRequest.ts";
 import type { Machine } from "./machine.ts";
 import { usersAsked, type MemberDevices } from "./memberDevices.ts";
@@ -35,10 +35,14 @@ export interface OutgoingRequestsOptions {
   readonly onKeysRefused: () => void;
   /** There may be something to send again. */
   readonly onDue: () => void;
+  /** Who gets answers about verification. */
+  readonly mayVerify: (userId: string) => boolean;
 }
 
 /** Queries end a pass; claims, which the library lists here too, belong to sessionClaims.ts and its lock. */
 const LEFT_TO_OTHERS: ReadonlySet<RequestType> = new Set([RequestType.KeysQuery, RequestType.KeysClaim]);
+
+const VERIFICATION = "m.key.verification.";
 
 /** The library wants an event ID. */
 const NOT_SENT = "$not-sent";
@@ -175,9 +179,20 @@ export class OutgoingRequests {
   private async send(request: KeyRequest): Promise<void> {
     const { homeserver, machine, signal } = this.options;
     const { message } = request;
+    if (this.isForStrangers(request)) return await markAnswered(machine, request, {});
     const response =
       message === null ? await sendKeyRequest(homeserver, request, { signal, retry: "none" }) : await this.say(message);
     await markAnswered(machine, request, response);
+  }
+
+  /**
+   * What the library would tell of a verification to somebody whose events it should never have seen: they were encrypted from device to
+   * device, which nobody can tell before they are decrypted. Each would cost a request, however many come.
+   */
+  private isForStrangers({ path, body }: KeyRequest): boolean {
+    const { messages } = body;
+    if (path === null || !path.startsWith(VERIFICATION) || !isJsonObject(messages)) return false;
+    return !Object.keys(messages).every((userId) => this.options.mayVerify(userId));
   }
 
   /** What a room does not take, or no room is there for, is given up: the library would hand it out again for ever. */

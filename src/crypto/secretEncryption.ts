@@ -22,7 +22,11 @@ const IV_BYTES = 16;
 const MAC_BYTES = 32;
 /** A secret is a few dozen bytes. */
 const LONGEST_CIPHERTEXT = 64 * 1024;
-/** Other clients take 500,000; ten times as many take seconds. */
+/**
+ * Other clients take 500,000; ten times as many take seconds. With far fewer a homeserver that describes a storage of its own could
+ * guess the passphrase from what is put there.
+ */
+const LEAST_ITERATIONS = 100_000;
 const MOST_ITERATIONS = 5_000_000;
 
 /** In padded base64. */
@@ -75,7 +79,7 @@ export function checkKey(key: Uint8Array, description: JsonObject): KeyCheck {
 
 /**
  * The key of a passphrase, as the key's description says to derive it (client-server API, "Deriving keys from passphrases").
- * @returns null where the description names no way, or one that is not known or takes too long
+ * @returns null where the description names no way, or one that is not known, takes too long, or protects too little
  */
 export async function keyOfPassphrase(passphrase: string, description: JsonObject): Promise<Buffer | null> {
   const { passphrase: way } = description;
@@ -85,7 +89,7 @@ export async function keyOfPassphrase(passphrase: string, description: JsonObjec
     typeof salt === "string" &&
     typeof iterations === "number" &&
     Number.isInteger(iterations) &&
-    iterations > 0 &&
+    iterations >= LEAST_ITERATIONS &&
     iterations <= MOST_ITERATIONS &&
     bits === KEY_BYTES * 8;
   return isUsable ? await promisify(pbkdf2)(passphrase, salt, iterations, KEY_BYTES, "sha512") : null;

@@ -4,7 +4,8 @@
  *
  * Guarantees:
  * - Events of verification come to the crypto library here alone, one after the other, and only from those who may verify the bot.
- *   Everybody else is declined (verificationDeclines.ts). However many come, a bounded number is kept.
+ *   Everybody else is declined (verificationDeclines.ts). However many come, a bounded number is kept. (What was encrypted from device to
+ *   device is known to be one only when the library has it: from strangers it leads to nothing, and its answers are not sent.)
  * - Nothing waits for it: neither a sync nor another event. Nobody who takes it up, and it is cancelled when its time is over.
  * - Nothing is trusted before a person has compared and both sides are done; what a process had begun is nothing to the next one.
  */
@@ -38,8 +39,8 @@ export interface VerificationsOptions {
   readonly devices: MemberDevices;
   readonly ownUserId: UserId;
   readonly ownDeviceId: DeviceId;
-  /** Who may verify the bot beside its own account, as it counts now; by default nobody. */
-  readonly verifiers?: () => readonly UserId[];
+  /** Whether this user may verify the bot, as it counts now. */
+  readonly mayVerify: (userId: string) => boolean;
   readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -161,9 +162,7 @@ export class SasVerifications implements Verifications {
   /** One event after the other, behind the steps that are being taken. */
   private takeIn(event: VerificationEvent): void {
     if (!this.isNews(event)) return;
-    const isAllowed =
-      event.sender === this.options.ownUserId || (this.options.verifiers?.() ?? []).includes(event.sender);
-    if (!isAllowed) {
+    if (!this.options.mayVerify(event.sender)) {
       if (event.step === "request") this.declines.decline(event, "not_allowed");
       return;
     }

@@ -6,9 +6,10 @@ import type { Clock } from "../clock.ts";
 import type { CryptoEngine } from "../crypto/cryptoEngine.ts";
 import { ServerUnreachable } from "../errors.ts";
 import type { Inbox } from "../journal/inbox.ts";
+import type { RoomStates } from "../journal/roomStates.ts";
 import type { Logger } from "../logging.ts";
 import type { Metrics } from "../metrics.ts";
-import type { SyncToken, UserId } from "../protocol/ids.ts";
+import type { RoomId, SyncToken, UserId } from "../protocol/ids.ts";
 import type { SyncReceiver } from "../session/syncLoop.ts";
 import { readSyncResponse } from "../session/syncResponse.ts";
 import type { CopyWatch } from "../session/copyWatch.ts";
@@ -25,6 +26,7 @@ export class Intake implements SyncReceiver {
   private readonly metrics: Metrics;
   private readonly vitals: Vitals;
   private readonly ownUser: UserId;
+  private readonly rooms: Pick<RoomStates, "view">;
   private readonly copyWatch: Pick<CopyWatch, "look">;
   private readonly onOwnDevices: () => void;
   private readonly limit: number;
@@ -37,6 +39,7 @@ export class Intake implements SyncReceiver {
     metrics: Metrics;
     vitals: Vitals;
     ownUser: UserId;
+    rooms: Pick<RoomStates, "view">;
     copyWatch: Pick<CopyWatch, "look">;
     /** The account's devices, or their keys, have changed. */
     onOwnDevices: () => void;
@@ -50,6 +53,7 @@ export class Intake implements SyncReceiver {
     this.metrics = ports.metrics;
     this.vitals = ports.vitals;
     this.ownUser = ports.ownUser;
+    this.rooms = ports.rooms;
     this.copyWatch = ports.copyWatch;
     this.onOwnDevices = ports.onOwnDevices;
     this.limit = ports.limit;
@@ -82,10 +86,12 @@ export class Intake implements SyncReceiver {
     }
     const { nextBatch, crypto, rooms, invites, malformed } = read.contents;
     const receivedAt = this.clock.now();
+    const isIn = (roomId: RoomId): boolean => this.rooms.view(roomId)?.membership === "join";
+    const entered = new Set(rooms.map(({ roomId }) => roomId).filter((roomId) => !isIn(roomId)));
     const { gaps } = await this.engine.receive(crypto, ({ held, ...sessions }) =>
       this.inbox.accept({ since, nextBatch, receivedAt, heldWrites: held, ...sessions, rooms, invites, malformed }),
     );
-    this.copyWatch.look(rooms, since);
+    this.copyWatch.look(rooms, since, entered);
     if (crypto.changedUsers.includes(this.ownUser)) this.onOwnDevices();
     const oneTimeKeys = crypto.oneTimeKeyCounts["signed_curve25519"] ?? 0;
     this.metrics.oneTimeKeys.set(oneTimeKeys);

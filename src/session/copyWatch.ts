@@ -16,7 +16,7 @@ import { SentIndexes } from "../journal/sentIndexes.ts";
 import type { RoomUpdate } from "../journal/syncBatch.ts";
 import type { Logger } from "../logging.ts";
 import type { RawEvent } from "../protocol/events.ts";
-import type { SyncToken } from "../protocol/ids.ts";
+import type { RoomId, SyncToken, UserId } from "../protocol/ids.ts";
 import type { Vitals } from "../vitals.ts";
 import { whatToDo } from "./copyWords.ts";
 
@@ -47,12 +47,17 @@ export class CopyWatch {
 
   /**
    * Looks at what a sync brought; call when it is on disk. @param since the token that it was asked with
+   * @param entered rooms that the bot was not in before this sync
    * @throws StoreFailed
    */
-  look(rooms: readonly RoomUpdate[], since: SyncToken | null): void {
+  look(rooms: readonly RoomUpdate[], since: SyncToken | null, entered: ReadonlySet<RoomId>): void {
     const { outbound } = this.ports.engine;
     const complete = this.sent.complete;
-    const isNewer = rooms.some((room) => room.timeline.some((event) => this.isNewer(event, complete)));
+    const isNewer = rooms.some((room) => {
+      const { timeline } = room;
+      const from = entered.has(room.roomId) ? lastEntry(timeline, this.ports.engine.identity.userId) : 0;
+      return timeline.slice(from).some((event) => this.isNewer(event, complete));
+    });
     if (isNewer) this.raise("newer_message");
     if (this.seen) return;
     this.seen = true;
@@ -91,4 +96,16 @@ export class CopyWatch {
     vitals.note("key store", text);
     log.error({ sign, problem: text }, "this data directory looks like an older copy of one that was used after it");
   }
+}
+
+/**
+ * Where our last coming into the room stands in its timeline; 0 where it does not, and all of it is later. What is before it is from an
+ * earlier stay, maybe from before messages were counted: whoever removes the bot and invites it again must not raise an alarm with it.
+ */
+function lastEntry(timeline: readonly RawEvent[], ownUser: UserId): number {
+  const isOwn = ({ type, state_key }: RawEvent): boolean => type === "m.room.member" && state_key === ownUser;
+  const isJoin = ({ content }: RawEvent): boolean => content["membership"] === "join";
+  const outside = timeline.findLastIndex((event) => isOwn(event) && !isJoin(event));
+  const joined = timeline.slice(outside + 1).findIndex((event) => isOwn(event) && isJoin(event));
+  return joined === -1 ? 0 : outside + 1 + joined;
 }

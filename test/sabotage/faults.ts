@@ -1829,6 +1829,18 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: "copy-cried-on-return",
+    breaks:
+      "whoever removes the bot from a room and invites it again can't make its data directory look like an older copy",
+    file: "src/session/copyWatch.ts",
+    find: "const from = entered.has(room.roomId) ?",
+    replace: "const from = entered.size < 0 ?",
+    test: {
+      file: copyWatch,
+      name: "whoever removes the bot and invites it again raises no alarm with what it said before; what comes after its return still does",
+    },
+  },
+  {
     name: "copy-trusted-in-a-gap",
     breaks: "a room key is not used again where the first sync left something out",
     file: "src/session/copyWatch.ts",

@@ -269,6 +269,17 @@ export class VerifyingPerson {
     return identity.requestVerification(room, new LibraryEventId(event_id), [VerificationMethod.SasV1]);
   }
 
+  /** To the bot's device, encrypted. */
+  async sayEncrypted(type: string, content: JsonObject): Promise<void> {
+    await this.sync();
+    const claim = await this.machine.getMissingSessions([new LibraryUserId(SCENE_BOT)]);
+    await this.send(claim ?? undefined);
+    const device = await this.machine.getDevice(new LibraryUserId(SCENE_BOT), new LibraryDeviceId("BOT"));
+    if (device === undefined) throw new Error(`${this.userId} does not know the bot's device`);
+    const encrypted = await device.encryptToDeviceEvent(type, content);
+    await this.call("sendToDevice/m.room.encrypted/any", `{"messages":{"${SCENE_BOT}":{"BOT":${encrypted}}}}`);
+  }
+
   /** What came from the bot, taken up. */
   async incoming(): Promise<VerificationRequest> {
     const find = (): VerificationRequest | undefined =>

@@ -105,6 +105,19 @@ test("a version that takes the place of ours without our signature is not used, 
   assert.equal(vitals.noted().has("key_backup"), false);
 });
 
+test("the backup before a new identity and a new key is not used again, whoever shows it: its key may be in other hands", async (t) => {
+  const { machine, server, backup } = await scene(t);
+  await backup.create(backup.newKey(), signal);
+  const { authData: old } = server.current;
+  await machine.use("bootstrapCrossSigning", (olm) => olm.bootstrapCrossSigning(true));
+  await backup.create(backup.newKey(), signal);
+  const { authData: present } = server.current;
+  server.make(old);
+  assert.deepEqual(await backup.check(signal), { kind: "untrusted", version: "3" });
+  server.make(present);
+  assert.deepEqual(await backup.check(signal), { kind: "in_use", version: "4" });
+});
+
 test("a version that can't be read is never used, whatever the homeserver says", async (t) => {
   const { machine, server, backup } = await scene(t);
   const good = await signedBy(machine, publicKeyOf(backup.newKey()));

@@ -65,13 +65,15 @@ test("a key is told from another one by its description, ours or matrix-js-sdk's
   assert.equal(checkKey(key, { algorithm, iv: 1, mac: 2 }), "unknown");
 });
 
-test("a passphrase gives the key that its description derives; one that would take for ever is not derived", async () => {
-  const passphrase = { algorithm: "m.pbkdf2", salt: "salt", iterations: 1_000 };
+test("a passphrase gives the key that its description derives; one that would take for ever, or could be guessed from, is not derived", async () => {
+  const passphrase = { algorithm: "m.pbkdf2", salt: "salt", iterations: 100_000 };
   const derived = await keyOfPassphrase("correct horse", { passphrase });
-  assert.deepEqual(derived, pbkdf2Sync("correct horse", "salt", 1_000, 32, "sha512"));
+  assert.deepEqual(derived, pbkdf2Sync("correct horse", "salt", 100_000, 32, "sha512"));
   for (const bad of [
     { ...passphrase, iterations: 1e12 },
     { ...passphrase, iterations: 0 },
+    { ...passphrase, iterations: 1 },
+    { ...passphrase, iterations: 99_999 },
     { ...passphrase, iterations: 1.5 },
     { ...passphrase, algorithm: "m.other" },
     { ...passphrase, bits: 8 },

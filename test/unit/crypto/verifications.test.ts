@@ -241,3 +241,38 @@ test("a step that the homeserver refuses ends the verification, and says so", as
   const { cancelled } = await scene.reached("cancelled");
   assert.equal(cancelled?.reason, "A message of the verification could not be sent.");
 });
+
+test("what a stranger encrypts from device to device about verification is never answered, and can't be taken up", async (t) => {
+  const scene = await VerificationScene.open(t, { verifiers: [OPERATOR] });
+  const stranger = await scene.person(STRANGER, "X");
+  await stranger.makeIdentity();
+  // The library acts on it where it knows the device.
+  await scene.bot.trust.learn(stranger.userId, AbortSignal.timeout(10_000));
+  const start = { from_device: "X", method: "m.unheard-of" };
+  for (let n = 0; n < 30; n += 1)
+    await stranger.sayEncrypted("m.key.verification.start", { ...start, transaction_id: `start${n}` });
+  const timestamp = Date.now();
+  const request = { from_device: "X", methods: ["m.sas.v1"], timestamp };
+  for (const transaction_id of ["one", "two"])
+    await stranger.sayEncrypted("m.key.verification.request", { ...request, transaction_id });
+  await scene.syncBot();
+  // Whoever may verify the bot still gets what the library has to say.
+  const operator = await scene.person(OPERATOR, "LAPTOP");
+  await operator.makeIdentity();
+  await scene.bot.trust.learn(operator.userId, AbortSignal.timeout(10_000));
+  await operator.sayEncrypted("m.key.verification.start", {
+    ...start,
+    from_device: "LAPTOP",
+    transaction_id: "theirs",
+  });
+  const told = (): readonly JsonObject[] =>
+    scene.toldPeople
+      .filter(({ type }) => type === "m.key.verification.cancel")
+      .map((event) => event["content"] as JsonObject);
+  await scene.until("the answer to the operator", () => told().length > 0);
+  assert.deepEqual(
+    told().map((content) => content["transaction_id"]),
+    ["theirs"],
+  );
+  assert.deepEqual(scene.bot.verifications.list(), []);
+});

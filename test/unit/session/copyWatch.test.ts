@@ -8,7 +8,7 @@ import { silentLogger } from "../../../src/logging.ts";
 import type { DeviceId, RoomId, SyncToken, UserId } from "../../../src/protocol/ids.ts";
 import { CopyWatch } from "../../../src/session/copyWatch.ts";
 import { Vitals } from "../../../src/vitals.ts";
-import { ALICE, BOT, event, openJournal, ROOM, update } from "../../support/journal.ts";
+import { ALICE, BOT, event, openJournal, ROOM, stateEvent, update } from "../../support/journal.ts";
 
 const DEVICE = "DOCKETBOT" as DeviceId;
 const SINCE = "s1" as SyncToken;
@@ -34,8 +34,8 @@ function open(t: TestContext) {
     const vitals = new Vitals();
     const identity = { userId: BOT, deviceId: DEVICE, ed25519: "", curve25519: "" };
     const watch = new CopyWatch({ database, engine: { identity, outbound }, clock, log: silentLogger, vitals });
-    const look = (events: ReturnType<typeof message>[], limited = false): void =>
-      watch.look([update({ timeline: events, limited })], SINCE);
+    const look = (events: ReturnType<typeof message>[], { limited = false, entered = false } = {}): void =>
+      watch.look([update({ timeline: events, limited })], SINCE, new Set(entered ? [ROOM] : []));
     return { watch, look, outbound, vitals };
   };
   return { ...journal, sent, start };
@@ -50,7 +50,7 @@ test("a room key from before the start is used again only after the first sync, 
   first.look([message("ours", 3)]);
   assert.equal(first.outbound.isDoubted(ROOM), false);
   const second = start();
-  second.look([message("ours", 3)], true);
+  second.look([message("ours", 3)], { limited: true });
   assert.equal(second.outbound.isDoubted(ROOM), true);
   assert.equal(second.outbound.isDoubted(OTHER_ROOM), false);
   assert.deepEqual(
@@ -85,6 +85,32 @@ test("what others send, and other devices of the account, is no sign, nor what a
     event({ type: "m.room.encrypted", sender: BOT, content: {} }),
   ]);
   assert.equal(copyDoubt(database), null);
+});
+
+test("whoever removes the bot and invites it again raises no alarm with what it said before; what comes after its return still does", (t) => {
+  const membership = (is: string) => stateEvent("m.room.member", BOT, { membership: is });
+  const before = message("from before they were counted", 7);
+  for (const timeline of [
+    [before, membership("leave"), membership("invite"), membership("join")],
+    [before, membership("join")],
+    [membership("join"), before, membership("leave"), membership("join")],
+  ]) {
+    const { sent, start, database } = open(t);
+    sent.noteComplete();
+    const { look } = start();
+    look(timeline, { entered: true });
+    assert.equal(copyDoubt(database), null);
+    look([...timeline, message("another copy's", 0), membership("join")], { entered: true });
+    assert.equal(copyDoubt(database)?.sign, "newer_message");
+  }
+  const { sent, start, database } = open(t);
+  sent.noteComplete();
+  start().look([message("another copy's", 0)], { entered: true, limited: true });
+  assert.equal(
+    copyDoubt(database)?.sign,
+    "newer_message",
+    "the return was left out of the timeline, so all of it is later",
+  );
 });
 
 test("the doubt outlives a restart, no sync ends it, and the operator does", (t) => {
