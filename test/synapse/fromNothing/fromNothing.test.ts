@@ -1,6 +1,15 @@
 /** docs/operations.md, "From nothing to a bot on your own Synapse": each step is run as it is written there. */
 import assert from "node:assert/strict";
-import { cpSync, existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { test } from "node:test";
 import { Sender } from "../../../demo/sender/sender.ts";
@@ -15,7 +24,11 @@ const HEADING = "## From nothing to a bot on your own Synapse\n";
 function cloneInto(directory: string): void {
   for (const name of ["package.json", "package-lock.json", "scripts", "src", "schemas", "config.sample.yaml"])
     cpSync(join(ROOT, name), join(directory, name), { recursive: true });
-  symlinkSync(join(ROOT, "node_modules"), join(directory, "node_modules"));
+  // Not the folder as a whole: what the clone would replace in it, because the lock file has changed, it must not replace here.
+  const modules = join(directory, "node_modules");
+  mkdirSync(modules);
+  for (const name of readdirSync(join(ROOT, "node_modules")))
+    symlinkSync(join(ROOT, "node_modules", name), join(modules, name));
 }
 
 /** The steps in their order: `**3. A configuration.**` and its block. */
@@ -75,6 +88,7 @@ test("from nothing to a running bot without a rate limit on one's own Synapse: e
   assert.match(await run(6), /^ready since/m);
   assert.match(await run(7), /does not limit|no limit|exempt/i);
 
+  // Her account has no identity yet: one would have to sign her new device with what Alice types.
   const alice = await Sender.withToken({ baseUrl: server.baseUrl, ...account }, { identity: "none" });
   t.after(() => alice.stop());
   await alice.start();
