@@ -32,7 +32,7 @@ export class KeyDirectory {
   /** Requests so far, as `keys/query` and the like; a download as its URI. */
   readonly asked: string[] = [];
   /** Set by a test that wants a query to wait. */
-  beforeQuery: () => Promise<void> = () => Promise.resolve();
+  beforeQuery: (from: DirectoryDevice) => Promise<void> = () => Promise.resolve();
   private readonly oneTimeKeys = new Map<string, [string, JsonValue][]>();
   private readonly queues = new Map<string, JsonObject[]>();
   private readonly changed = new Map<string, Set<string>>();
@@ -90,7 +90,7 @@ export class KeyDirectory {
     this.asked.push(path);
     if (path === "keys/upload") return this.upload(from, body);
     if (path === "keys/query") {
-      await this.beforeQuery();
+      await this.beforeQuery(from);
       return this.query(from, body);
     }
     if (path === "keys/claim") return this.claim(body);
