@@ -108,7 +108,10 @@ export class KeyBundles implements SharedHistory {
   /** These users' devices have changed: one that was not signed may be now. */
   noteChanged(users: readonly string[]): void {
     if (users.length === 0 || this.waits.size === 0) return;
-    for (const [roomId, wait] of this.waits) if (wait.said === "untrusted") this.lookAt(roomId);
+    for (const [roomId, wait] of this.waits) {
+      // What is being looked at may have been asked about before the change.
+      if (wait.said === "untrusted" || this.inWork.has(roomId)) this.lookAt(roomId);
+    }
   }
 
   /** Looks at all that waited when the process ended. */

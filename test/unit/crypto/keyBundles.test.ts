@@ -271,6 +271,34 @@ test("a bundle from a device that its owner has not signed is refused, counted a
   assert.equal(await it.reads(), "before you came");
 });
 
+test("a device that is signed while the bot still waits for an older answer about it is looked at again at once", async (t) => {
+  const it = await scene(t);
+  const { directory } = it;
+  const { self_signing_keys: selfSigningKeys, master_keys: masterKeys } = directory.signing;
+  const [selfSigning = {}, master = {}] = [selfSigningKeys[ALICE], masterKeys[ALICE]];
+  await it.share();
+  delete selfSigningKeys[ALICE];
+  delete masterKeys[ALICE];
+  await it.sync();
+  const [asked, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const answer = directory.answer.bind(directory);
+  directory.answer = async (from, method, endpoint, body) => {
+    const reply = await answer(from, method, endpoint, body);
+    if (from.userId !== BOT || !endpoint.endsWith("/keys/query")) return reply;
+    directory.answer = answer;
+    asked.resolve();
+    await held.promise;
+    return reply;
+  };
+  await accept(it);
+  await asked.promise;
+  selfSigningKeys[ALICE] = selfSigning;
+  masterKeys[ALICE] = master;
+  await it.sync([ALICE]);
+  held.resolve();
+  await it.bot.logged(TAKEN);
+});
+
 test("a bundle from the one unsigned device of an inviter is refused, whatever their others are, and after a restart too", async (t) => {
   const directory = temporaryDirectory(t);
   const store = await openStore(t, directory);
