@@ -1264,8 +1264,8 @@ export const faults: readonly Fault[] = [
     name: "backup-of-anybody",
     breaks: "room keys go only to a backup that the account signed, or whose key is here",
     file: "src/crypto/currentBackup.ts",
-    find: "if (!isReadable && !(await isSignedByUs(library, current)))",
-    replace: "if (!isReadable && !(await isSignedByUs(library, current)) && version === null)",
+    find: "if (!isReadable && !(await isSignedByUs(library, current, saved !== null))) return",
+    replace: "if (!isReadable && !(await isSignedByUs(library, current, saved !== null)) && version === null) return",
     test: {
       file: currentBackup,
       name: "a version that nobody of us signed is not used, and said; what would read it makes it ours",
@@ -1888,8 +1888,8 @@ export const faults: readonly Fault[] = [
     name: "verification-by-anybody",
     breaks: "nobody but the account's own sessions and the operators can verify the bot",
     file: "src/crypto/verifications.ts",
-    find: "    if (!isAllowed) {",
-    replace: '    if (!isAllowed && event.sender === "") {',
+    find: "if (!this.options.mayVerify(event.sender)) {",
+    replace: 'if (!this.options.mayVerify(event.sender) && event.sender === "") {',
     test: {
       file: verifications,
       name: "a request from anybody else is declined with a reason, in the room and from device to device, and never waits for a person",

@@ -17,6 +17,7 @@ import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
 
 const userId = "@docket:localhost" as UserId;
 const signal = AbortSignal.timeout(60_000);
+const BACKUP_KEY = Buffer.alloc(32, 7).toString("base64").replace("=", "");
 
 /** An account whose secret storage has the backup's key. @returns with the recovery key */
 async function account() {
@@ -30,7 +31,7 @@ async function account() {
   };
   const storage = new SecretStorage({ request }, userId);
   const storageKey = { keyId: "id", key: randomBytes(32) };
-  await storage.write(BACKUP_SECRET, "the backup's key", storageKey, signal);
+  await storage.write(BACKUP_SECRET, BACKUP_KEY, storageKey, signal);
   await storage.describe(storageKey, signal);
   await storage.setDefault(storageKey, signal);
   return { owner: { homeserver: { request }, userId }, recoveryKey: recoveryKeyOf(storageKey.key) };
@@ -56,14 +57,14 @@ test("a recovery key that was written after the configuration was read opens the
   const later = storedBackupKey(config({ value: recoveryKeyOf(randomBytes(32)), file }), owner);
   assert.equal(await first(signal), null);
   writeFileSync(file, `${recoveryKey}\n`, { mode: 0o600 });
-  assert.equal(await first(signal), "the backup's key");
-  assert.equal(await later(signal), "the backup's key");
+  assert.equal(await first(signal), BACKUP_KEY);
+  assert.equal(await later(signal), BACKUP_KEY);
 });
 
 test("one from elsewhere, or whose file is gone by now, is that of the configuration", async (t) => {
   const { owner, recoveryKey } = await account();
   const file = join(temporaryDirectory(t), "gone");
-  assert.equal(await storedBackupKey(config({ value: recoveryKey, file }), owner)(signal), "the backup's key");
-  assert.equal(await storedBackupKey(config({ value: recoveryKey, file: null }), owner)(signal), "the backup's key");
+  assert.equal(await storedBackupKey(config({ value: recoveryKey, file }), owner)(signal), BACKUP_KEY);
+  assert.equal(await storedBackupKey(config({ value: recoveryKey, file: null }), owner)(signal), BACKUP_KEY);
   assert.equal(await storedBackupKey(config(null), owner)(signal), null);
 });
