@@ -179,19 +179,6 @@ describeInterop(() => {
   });
 });
 
-test("what matrix-js-sdk said before the bot came is in its record, by the keys that come with the invitation", async (t) => {
-  await stage.peer("matrix-js-sdk");
-  const peer = await stage.secondDevice(t, "matrix-js-sdk");
-  await peer.order("setUpIdentity", { password: "not a secret", anew: true, backup: false });
-  const roomId = await peer.order("createRoom", { invite: [], encryption: {} });
-  const eventId = await peer.send(roomId, "org.example.report", { place: "Bridge Street 3" });
-  // To a device that it does not know as signed it gives nothing.
-  await peer.order("waitForSigned", { userId: stage.bot.userId, deviceId: stage.bot.deviceId });
-  await peer.order("invite", { roomId, userId: stage.bot.userId });
-  await stage.decided(eventId);
-  assert.deepEqual((await stage.recorded(eventId))["content"], { place: "Bridge Street 3" });
-});
-
 test("a peer ends by itself when its test has gone", async () => {
   for (const library of LIBRARIES) {
     const peer = await stage.peer(library);
