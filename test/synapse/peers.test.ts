@@ -179,6 +179,17 @@ describeInterop(() => {
   });
 });
 
+test("what matrix-js-sdk said before the bot came is in its record, by the keys that come with the invitation", async (t) => {
+  // An identity that took the place of another a moment ago is not verified to the SDK itself, which then shares nothing.
+  const peer = await stage.newcomer(t, "matrix-js-sdk", "inviter");
+  await peer.order("setUpIdentity", { password: "not a secret", backup: false });
+  const roomId = await peer.order("createRoom", { invite: [], encryption: {} });
+  const eventId = await peer.send(roomId, "org.example.report", { place: "Bridge Street 3" });
+  await peer.order("invite", { roomId, userId: stage.bot.userId });
+  await stage.decided(eventId);
+  assert.deepEqual((await stage.recorded(eventId))["content"], { place: "Bridge Street 3" });
+});
+
 test("a peer ends by itself when its test has gone", async () => {
   for (const library of LIBRARIES) {
     const peer = await stage.peer(library);

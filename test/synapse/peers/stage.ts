@@ -105,6 +105,14 @@ export class Stage {
     return await this.#keep(library, peer.account);
   }
 
+  /** The one device of an account that nobody else uses. Its process ends with the test. */
+  async newcomer(t: TestContext, library: Library, localpart: string): Promise<PeerProcess> {
+    await this.server.registerUser(localpart, PASSWORD);
+    const peer = await this.#startPeer(library, await this.#signIn(localpart));
+    t.after(() => peer.kill());
+    return peer;
+  }
+
   /** A further device of the library's account. Its process ends with the test. */
   async secondDevice(t: TestContext, library: Library): Promise<PeerProcess> {
     const peer = await this.#startPeer(library, await this.#signIn(library));
@@ -167,9 +175,9 @@ export class Stage {
     return texts.map((text) => JSON.parse(text) as JsonObject);
   }
 
-  async #signIn(library: Library): Promise<PeerAccount> {
+  async #signIn(user: string): Promise<PeerAccount> {
     const answer = await new MatrixHttp(this.server.baseUrl).call("POST", "/_matrix/client/v3/login", {
-      body: { type: "m.login.password", identifier: { type: "m.id.user", user: library }, password: PASSWORD },
+      body: { type: "m.login.password", identifier: { type: "m.id.user", user }, password: PASSWORD },
     });
     const deviceId = String(answer["device_id"]);
     const store = join(this.#directory, deviceId);
