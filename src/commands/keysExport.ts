@@ -10,7 +10,7 @@ import { printable } from "../protocol/printable.ts";
 import { defaultConfigFile, type CommandContext, type CommandResult, type RunCommand } from "./command.ts";
 import { askPassphrase } from "./passphrase.ts";
 import { ProgressBar } from "./progressBar.ts";
-import { isNoFile, isTaken, writeWholeFile } from "./wholeFile.ts";
+import { isNoFile, isTaken, writeWholeFile } from "../session/wholeFile.ts";
 
 interface ExportOptions {
   readonly config: string;

@@ -1,8 +1,8 @@
 /** Asks the bot that runs on a data directory, over its control socket: for the commands. */
 import { request } from "node:http";
 import type { z } from "zod";
-import { DataDirectoryRefused, ServerUnreachable } from "../errors.ts";
-import { SOCKET_FILE, withSocketPath } from "./socketPath.ts";
+import { ServerUnreachable } from "../errors.ts";
+import { onControlSocket } from "./socketPath.ts";
 
 export interface ControlReply<Answer> {
   readonly status: number;
@@ -35,21 +35,15 @@ export async function askBot<Answer>(
   schema: z.ZodType<Answer>,
   waitMs = LONGEST_WAIT_MS,
 ): Promise<ControlReply<Answer> | null> {
-  const reply = await withSocketPath(directory, SOCKET_FILE, (socketPath) =>
-    ask(socketPath, method, path, waitMs),
-  ).catch((error: unknown) => {
-    const code = error instanceof Error && "code" in error ? error.code : null;
-    if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTDIR" || code === "ENOTSOCK") return null;
-    if (code === "EACCES" || code === "EPERM")
-      throw new DataDirectoryRefused(
-        `The control socket in ${directory} belongs to another user. Run this command as the user that the bot runs as.`,
-        { cause: error },
-      );
-    throw new ServerUnreachable(
-      `The bot on ${directory} does not answer on its control socket. Its log says what it does; if it does nothing, stop it and start it again.`,
-      { doubtful: true, cause: error },
-    );
-  });
+  const reply = await onControlSocket(
+    directory,
+    (socketPath) => ask(socketPath, method, path, waitMs),
+    (cause) =>
+      new ServerUnreachable(
+        `The bot on ${directory} does not answer on its control socket. Its log says what it does; if it does nothing, stop it and start it again.`,
+        { doubtful: true, cause },
+      ),
+  );
   if (reply === null) return null;
   const { status, body } = reply;
   try {

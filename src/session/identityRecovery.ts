@@ -1,6 +1,6 @@
 /**
  * Takes the private keys of the account's identity from its secret storage, with the recovery key, and signs this device with them
- * (ownIdentity.ts, step 4); the key of the account's backup comes along. Changes nothing of the identity, nor of the storage, but for a
+ * (accountIdentity.ts, step 4); the key of the account's backup comes along. Changes nothing of the identity, nor of the storage, but for a
  * backup where the account has none.
  */
 import type { IdentityView } from "../crypto/crossSigning.ts";

@@ -1,5 +1,5 @@
 /**
- * Carries out a draft that the homeserver has taken (ownIdentity.ts, step 3): from the private keys in docket.db to a signed device, a
+ * Carries out a draft that the homeserver has taken (accountIdentity.ts, step 3): from the private keys in docket.db to a signed device, a
  * secret storage with all of them, and a key backup whose key is in it. Each step finds out what is there already.
  */
 import type { CrossSigning, IdentityView } from "../crypto/crossSigning.ts";

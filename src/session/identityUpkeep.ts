@@ -1,6 +1,6 @@
 /**
  * Sees to it that the bot's account has an identity that signs its device, from the start on and for as long as it runs
- * (ownIdentity.ts). Guarantees: the start waits for the first attempt, but not for long, and is never ended by it; how things stand is in
+ * (accountIdentity.ts). Guarantees: the start waits for the first attempt, but not for long, and is never ended by it; how things stand is in
  * the notes of the health report, and in the log once for each change; what waits for somebody (an approval, a homeserver) is tried again
  * ever more rarely; a change of the identity is looked at when the device hears of it. The recovery key goes to its file or to the
  * terminal, once, and never to the log.
@@ -15,12 +15,12 @@ import { Nudge, supervise } from "../lifecycle.ts";
 import type { Logger } from "../logging.ts";
 import type { Vitals } from "../vitals.ts";
 import { wordsFor, type Standing, type WhyUnsigned } from "./identityStanding.ts";
-import { meansOf, ownIdentityOf, type Means, type OwnIdentity } from "./ownIdentity.ts";
+import { meansOf, accountIdentityOf, type Means, type AccountIdentity } from "./accountIdentity.ts";
 import type { Session } from "./openSession.ts";
 import { handOverKept } from "./recoveryHandover.ts";
 
 export interface IdentityUpkeepPorts {
-  readonly ownIdentity: Pick<OwnIdentity, "settle">;
+  readonly accountIdentity: Pick<AccountIdentity, "settle">;
   readonly crossSigning: Pick<CrossSigning, "onChange">;
   readonly drafts: IdentityDrafts;
   readonly means: Means;
@@ -56,15 +56,15 @@ const NOT_A_RESET: ReadonlySet<WhyUnsigned> = new Set([...NOT_YET, "identity_van
 /** For a session, as the configuration wants it. */
 export function identityUpkeep(
   session: Session,
-  ports: Omit<IdentityUpkeepPorts, "ownIdentity" | "crossSigning" | "drafts" | "means"> & {
+  ports: Omit<IdentityUpkeepPorts, "accountIdentity" | "crossSigning" | "drafts" | "means"> & {
     database: Database;
     config: Pick<Config, "account">;
   },
 ): IdentityUpkeep {
   const drafts = new IdentityDrafts(ports.database);
   const { crossSigning } = session.engine;
-  const ownIdentity = ownIdentityOf(session, drafts, ports.log);
-  return new IdentityUpkeep({ ...ports, ownIdentity, crossSigning, drafts, means: meansOf(ports.config.account) });
+  const accountIdentity = accountIdentityOf(session, drafts, ports.log);
+  return new IdentityUpkeep({ ...ports, accountIdentity, crossSigning, drafts, means: meansOf(ports.config.account) });
 }
 
 export class IdentityUpkeep {
@@ -118,10 +118,10 @@ export class IdentityUpkeep {
 
   /** @returns how long to wait for the next one, in milliseconds, if nothing happens meanwhile */
   private async attempt(): Promise<number> {
-    const { ownIdentity, means, drafts, showRecoveryKey, log } = this.ports;
+    const { accountIdentity, means, drafts, showRecoveryKey, log } = this.ports;
     const { signal } = this.stopping;
     try {
-      const standing = await ownIdentity.settle(means, signal);
+      const standing = await accountIdentity.settle(means, signal);
       await handOverKept(drafts, { recoveryFile: means.recoveryFile, show: showRecoveryKey, log });
       this.say(standing);
       if (standing.kind === "waiting" && standing.for.kind === "approval") return this.growing(FIRST_APPROVAL_PAUSE_MS);

@@ -1,17 +1,15 @@
 /**
- * The file of the recovery key, and the key that is in it now. Guarantees: it has mode 0600 from its first byte on, is whole or not there, and is on disk when a call
- * returns; a file that is there is never touched by `create`.
+ * The file of the recovery key, and the key that is in it now. Guarantees: those of wholeFile.ts; a file that is there is never touched
+ * by `create`.
  */
-import { randomBytes } from "node:crypto";
-import { link, open, readFile, rename, unlink } from "node:fs/promises";
-import { dirname } from "node:path";
 import type { Config } from "../config/config.ts";
 import { readFileFromDisk, readText } from "../config/configFiles.ts";
 import { knownCode } from "../matrix/failureCode.ts";
+import { writeWholeFile, type WrittenFile } from "./wholeFile.ts";
 
-export type WrittenFile =
+export type WrittenRecoveryFile =
   | { readonly kind: "written" }
-  /** There is a file with something else in it: it was left alone. */
+  /** There is something else under that name: it was left alone. */
   | { readonly kind: "taken" }
   /** `code` is the system's. */
   | { readonly kind: "failed"; readonly code: string };
@@ -32,63 +30,20 @@ export async function recoveryKeyNow({ recoveryKey }: Pick<Config["account"], "r
 }
 
 /** Writes the file if there is none; one that says the same counts as written. */
-export function createRecoveryFile(path: string, text: string): Promise<WrittenFile> {
-  return place(path, text, async (temporary) => {
-    try {
-      await link(temporary, path);
-      return { kind: "written" };
-    } catch (error) {
-      if (codeOf(error) !== "EEXIST") throw error;
-      return { kind: (await readFile(path, "utf8")).trim() === text ? "written" : "taken" };
-    }
-  });
+export async function createRecoveryFile(path: string, text: string): Promise<WrittenRecoveryFile> {
+  const outcome = outcomeOf(await writeWholeFile(path, `${text}\n`, { replace: false }));
+  if (outcome.kind !== "taken") return outcome;
+  const there = await readText(readFileFromDisk, path, LARGEST_FILE_BYTES, "the file");
+  return there.ok && there.text.trim() === text ? { kind: "written" } : outcome;
 }
 
-/** Writes the file in place of what is there. */
-export function replaceRecoveryFile(path: string, text: string): Promise<WrittenFile> {
-  return place(path, text, async (temporary) => {
-    await rename(temporary, path);
-    return { kind: "written" };
-  });
+/** Writes the file in place of what is there; a link still leads to it afterwards. */
+export async function replaceRecoveryFile(path: string, text: string): Promise<WrittenRecoveryFile> {
+  return outcomeOf(await writeWholeFile(path, `${text}\n`, { replace: true }));
 }
 
-async function place(
-  path: string,
-  text: string,
-  settle: (temporary: string) => Promise<WrittenFile>,
-): Promise<WrittenFile> {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.new`;
-  try {
-    await writeDurably(temporary, `${text}\n`);
-    const settled = await settle(temporary);
-    await syncDirectory(dirname(path));
-    return settled;
-  } catch (error) {
-    return { kind: "failed", code: codeOf(error) };
-  } finally {
-    await unlink(temporary).catch(() => undefined);
-  }
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, "wx", 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
-}
-
-function codeOf(error: unknown): string {
-  return knownCode(error instanceof Error && "code" in error ? error.code : undefined) ?? "unknown";
+function outcomeOf(written: WrittenFile): WrittenRecoveryFile {
+  if (written.ok) return { kind: "written" };
+  if (typeof written.problem === "string") return { kind: "taken" };
+  return { kind: "failed", code: knownCode(written.problem.code) ?? "unknown" };
 }

@@ -3,7 +3,7 @@ import { IdentityDrafts } from "../../src/journal/identityDrafts.ts";
 import { silentLogger } from "../../src/logging.ts";
 import type { Homeserver } from "../../src/matrix/homeserver.ts";
 import type { Standing } from "../../src/session/identityStanding.ts";
-import { OwnIdentity } from "../../src/session/ownIdentity.ts";
+import { AccountIdentity } from "../../src/session/accountIdentity.ts";
 import { CryptoPeer, type PeerOptions } from "../support/cryptoPeer.ts";
 
 class Killed extends Error {}
@@ -46,7 +46,7 @@ export async function setUpIdentity(
     const homeserver = between(peer.client);
     const { crossSigning, backup } = engine;
     const drafts = new IdentityDrafts(database);
-    const own = new OwnIdentity({ userId, homeserver, crossSigning, backup, drafts, log: silentLogger });
+    const own = new AccountIdentity({ userId, homeserver, crossSigning, backup, drafts, log: silentLogger });
     const means = { recoveryKey: null, recoveryFile, password: null, mayCreate: true };
     standing = await own.settle(means, AbortSignal.timeout(60_000));
   } catch (error) {

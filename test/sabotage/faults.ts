@@ -51,7 +51,7 @@ export const faults: readonly Fault[] = [
   {
     name: "identity-not-on-disk",
     breaks: "an identity's private keys are on disk before the homeserver hears of it",
-    file: "src/session/ownIdentity.ts",
+    file: "src/session/accountIdentity.ts",
     find: "this.ports.drafts.begin(draft);",
     replace: "",
     test: {
@@ -73,7 +73,7 @@ export const faults: readonly Fault[] = [
   {
     name: "a-second-secret-storage",
     breaks: "no secret storage is made beside one that the account has",
-    file: "src/session/ownIdentity.ts",
+    file: "src/session/accountIdentity.ts",
     find: "if (keyId !== null) {",
     replace: 'if (keyId === "") {',
     test: {
@@ -96,8 +96,8 @@ export const faults: readonly Fault[] = [
     name: "recovery-file-overwritten",
     breaks: "a file that is there is not overwritten with a new recovery key",
     file: "src/session/recoveryFile.ts",
-    find: "await link(temporary, path);",
-    replace: "await rename(temporary, path);",
+    find: "{ replace: false }",
+    replace: "{ replace: true }",
     test: {
       file: "test/unit/session/recoveryFile.test.ts",
       name: "a file with something else in it is left alone, unless it is to be replaced",
@@ -1742,11 +1742,11 @@ export const faults: readonly Fault[] = [
   {
     name: "export-overwrites",
     breaks: "an export never takes the place of a file by mistake",
-    file: "src/commands/wholeFile.ts",
+    file: "src/session/wholeFile.ts",
     find: "await (replace ? rename(partial, path) : claim(partial, path));",
     replace: "await rename(partial, path);",
     test: {
-      file: "test/unit/commands/wholeFile.test.ts",
+      file: "test/unit/session/wholeFile.test.ts",
       name: "what came there meanwhile is not replaced, unless that is wanted",
     },
   },

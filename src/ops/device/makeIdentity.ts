@@ -7,7 +7,7 @@ import type { Clock } from "../../clock.ts";
 import { IdentityDrafts } from "../../journal/identityDrafts.ts";
 import { wordsFor, type Standing } from "../../session/identityStanding.ts";
 import { makeMissingBackup } from "../../session/missingBackup.ts";
-import { meansOf, ownIdentityOf, type Means } from "../../session/ownIdentity.ts";
+import { meansOf, accountIdentityOf, type Means } from "../../session/accountIdentity.ts";
 import { handOverKept } from "../../session/recoveryHandover.ts";
 import type { Device, DeviceOperation, Talk } from "./deviceOperation.ts";
 import {
@@ -61,7 +61,7 @@ export const resetIdentity: IdentityWork = {
 async function make(device: Device, talk: IdentityTalk, way: "settle" | "reset"): Promise<MadeIdentity> {
   const { session, database, config, log } = device;
   const drafts = new IdentityDrafts(database);
-  const own = ownIdentityOf(session, drafts, log);
+  const own = accountIdentityOf(session, drafts, log);
   const keptBefore = drafts.kept();
   let means: Means = { ...meansOf(config.account), mayCreate: true };
   const waiting = new Patience(device.clock);

@@ -2,8 +2,8 @@
 import { request, type IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
 import { z } from "zod";
-import { Cancelled, DataDirectoryRefused, ServerUnreachable } from "../../errors.ts";
-import { SOCKET_FILE, withSocketPath } from "../socketPath.ts";
+import { Cancelled, ServerUnreachable } from "../../errors.ts";
+import { onControlSocket } from "../socketPath.ts";
 import { ANSWERS_PATH, pathOf, type DeviceOperation, type OperationLine, type Talk } from "./deviceOperation.ts";
 
 export type BotOutcome<Result> =
@@ -74,25 +74,12 @@ export async function runInBot<Input, Report, Result, Question, Reply>(
 }
 
 /** @returns null where nobody listens */
-async function post(
-  directory: string,
-  path: string,
-  body: unknown,
-  signal: AbortSignal,
-): Promise<IncomingMessage | null> {
-  try {
-    return await withSocketPath(directory, SOCKET_FILE, (socketPath) => send(socketPath, path, body, signal));
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    const code = error instanceof Error && "code" in error ? error.code : null;
-    if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTDIR" || code === "ENOTSOCK") return null;
-    if (code === "EACCES" || code === "EPERM")
-      throw new DataDirectoryRefused(
-        `The control socket in ${directory} belongs to another user. Run this command as the user that the bot runs as.`,
-        { cause: error },
-      );
-    throw unusable(directory, "it does not answer");
-  }
+function post(directory: string, path: string, body: unknown, signal: AbortSignal): Promise<IncomingMessage | null> {
+  return onControlSocket(
+    directory,
+    (socketPath) => send(socketPath, path, body, signal),
+    () => (signal.aborted ? (signal.reason as Error) : unusable(directory, "it does not answer")),
+  );
 }
 
 function send(socketPath: string, path: string, body: unknown, signal: AbortSignal): Promise<IncomingMessage> {

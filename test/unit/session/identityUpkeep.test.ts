@@ -50,7 +50,7 @@ function scene(t: TestContext, outcome: (attempt: number) => Standing | Error | 
         : new Promise((resolve) => setImmediate(resolve)),
   };
   const upkeep = new IdentityUpkeep({
-    ownIdentity: {
+    accountIdentity: {
       settle: async (_, stopped) => {
         made += 1;
         changed.resolve();

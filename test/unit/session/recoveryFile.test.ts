@@ -1,6 +1,6 @@
 /** The file of the recovery key. */
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createRecoveryFile, replaceRecoveryFile } from "../../../src/session/recoveryFile.ts";
@@ -34,6 +34,17 @@ test("a place where no file can be written is said, with the system's reason", a
   });
   const taken = join(directory, "directory");
   mkdirSync(taken);
-  assert.deepEqual(await replaceRecoveryFile(taken, "EsTc"), { kind: "failed", code: "EISDIR" });
+  assert.deepEqual(await replaceRecoveryFile(taken, "EsTc"), { kind: "taken" });
+  assert.deepEqual(await createRecoveryFile(taken, "EsTc"), { kind: "taken" });
   assert.deepEqual(readdirSync(directory), ["directory"]);
+});
+
+test("a link in place of the file still leads to it after the key was replaced", async (t) => {
+  const directory = temporaryDirectory(t);
+  const [path, target] = [join(directory, "key"), join(directory, "kept")];
+  writeFileSync(target, "old", { mode: 0o600 });
+  symlinkSync(target, path);
+  assert.deepEqual(await replaceRecoveryFile(path, "EsTc"), { kind: "written" });
+  assert.equal(readFileSync(target, "utf8"), "EsTc\n");
+  assert.ok(lstatSync(path).isSymbolicLink());
 });

@@ -64,16 +64,16 @@ export function meansOf(account: Config["account"]): Means {
   };
 }
 
-export function ownIdentityOf(
+export function accountIdentityOf(
   { userId, homeserver, engine }: Session,
   drafts: IdentityDrafts,
   log: Logger,
-): OwnIdentity {
+): AccountIdentity {
   const { crossSigning, backup } = engine;
-  return new OwnIdentity({ userId, homeserver, crossSigning, backup, drafts, log });
+  return new AccountIdentity({ userId, homeserver, crossSigning, backup, drafts, log });
 }
 
-export class OwnIdentity {
+export class AccountIdentity {
   private readonly ports: OwnIdentityPorts;
   private readonly storage: SecretStorage;
   private readonly confirmation: OwnerConfirmation;

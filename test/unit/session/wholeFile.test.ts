@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { isTaken, writeWholeFile } from "../../../src/commands/wholeFile.ts";
+import { isTaken, writeWholeFile } from "../../../src/session/wholeFile.ts";
 import { temporaryDirectory } from "../../support/temporaryDirectory.ts";
 
 const { signal } = new AbortController();

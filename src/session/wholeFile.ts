@@ -24,7 +24,7 @@ export async function isTaken(path: string): Promise<boolean> {
 export async function writeWholeFile(
   name: string,
   text: string,
-  { replace, signal }: { readonly replace: boolean; readonly signal: AbortSignal },
+  { replace, signal }: { readonly replace: boolean; readonly signal?: AbortSignal },
 ): Promise<WrittenFile> {
   if (await isNoFile(name)) return { ok: false, problem: "no_file" };
   const path = replace ? await realpath(name).catch(() => name) : name;
@@ -37,13 +37,13 @@ export async function writeWholeFile(
     } finally {
       await file.close();
     }
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     await (replace ? rename(partial, path) : claim(partial, path));
     await sync(dirname(path));
     return { ok: true };
   } catch (error) {
     const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
-    if (signal.aborted || code === null) throw error;
+    if (signal?.aborted === true || code === null) throw error;
     return { ok: false, problem: code === "EEXIST" ? "exists" : { code } };
   } finally {
     // Where it could not be made there is nothing to take away.

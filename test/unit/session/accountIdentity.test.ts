@@ -6,7 +6,7 @@ import { Database } from "../../../src/journal/database.ts";
 import { IdentityDrafts } from "../../../src/journal/identityDrafts.ts";
 import { silentLogger } from "../../../src/logging.ts";
 import type { DeviceId, UserId } from "../../../src/protocol/ids.ts";
-import { OwnIdentity } from "../../../src/session/ownIdentity.ts";
+import { AccountIdentity } from "../../../src/session/accountIdentity.ts";
 import { KeyDirectory } from "../../support/keyDirectory.ts";
 import { keyServer, loneEngine } from "../../support/loneEngine.ts";
 
@@ -32,7 +32,7 @@ test("a signature that the homeserver took and does not show yet is no sign of a
   const database = Database.inMemory();
   t.after(() => database.close());
   const drafts = new IdentityDrafts(database);
-  const own = new OwnIdentity({ userId, homeserver, crossSigning, backup, drafts, log: silentLogger });
+  const own = new AccountIdentity({ userId, homeserver, crossSigning, backup, drafts, log: silentLogger });
   const means = { recoveryKey: null, recoveryFile: null, password: null, mayCreate: false };
   assert.deepEqual(await own.settle(means, signal), { kind: "unsigned", why: "signature_not_shown" });
   isLate = false;
