@@ -93,6 +93,17 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: "invitations-before-the-identity",
+    breaks: "the first start makes the identity before any invitation is accepted",
+    file: "src/bot.ts",
+    find: "await identity.start(stopping.signal);",
+    replace: "void identity.start(stopping.signal);",
+    test: {
+      file: "test/integration/firstStart.test.ts",
+      name: "no invitation is accepted before the account's identity signs the device",
+    },
+  },
+  {
     name: "recovery-file-overwritten",
     breaks: "a file that is there is not overwritten with a new recovery key",
     file: "src/session/recoveryFile.ts",
