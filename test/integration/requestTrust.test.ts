@@ -92,7 +92,7 @@ test("an answer that comes after the lifetime is told as late, and does not coun
     () =>
       server
         .requests({ path: /\/sync$/, userId, outcome: "open" })
-        .find(({ query }) => Date.now() > nearlyOver && query["timeout"]?.[0] === "0"),
+        .find(({ query, startedAt }) => startedAt > nearlyOver && query["timeout"]?.[0] === "0"),
     PATIENCE_MS,
     "the look after the lifetime",
   );

@@ -10,6 +10,7 @@ import { after, before, test, type TestContext } from "node:test";
 import type { SignedIn } from "../../devserver/server.ts";
 import type { IdentityHomeserver } from "../identity/identityHomeserver.ts";
 import { BotProcess, writeConfig, type BotOptions } from "../support/botProcess.ts";
+import { docket } from "../support/docketCommand.ts";
 import { launchJsSdk, PeerProcess } from "../support/peers/peerProcess.ts";
 import { VerifyCommand } from "../support/verifyCommand.ts";
 
@@ -24,6 +25,8 @@ export function describeVerification(startHomeserver: () => Promise<IdentityHome
   /** Another session of the bot's account, which has the account's private keys. */
   let session: PeerProcess;
   let operator: PeerProcess;
+  /** From then on the running bot has a verifier. */
+  let nameOperator: () => Promise<void>;
   let roomId: string;
 
   const peers: PeerProcess[] = [];
@@ -63,18 +66,22 @@ export function describeVerification(startHomeserver: () => Promise<IdentityHome
     operator = await peer(person);
     await operator.order("setUpIdentity", { password: PASSWORD });
     const server = account.userId.slice(account.userId.indexOf(":") + 1);
-    const yaml = `
+    const yaml = (verifiers: string): string => `
 invites:
   accept: ["@*:${server}"]
   notice: false
 encryption:
-  verifiers: ["${person.userId}"]
+  verifiers: [${verifiers}]
 handlers:
   - types: [org.example.report]
     steps: [archive]
 `;
-    options = { homeserver: homeserver.url, ...account, directory: directory(), yaml };
+    options = { homeserver: homeserver.url, ...account, directory: directory(), yaml: yaml("") };
     config = writeConfig(options);
+    nameOperator = async () => {
+      writeConfig({ ...options, yaml: yaml(JSON.stringify(person.userId)) });
+      assert.equal((await docket("reload", "--config", config)).code, 0);
+    };
     await startBot();
     roomId = await operator.order("createRoom", { invite: [account.userId], encryption: {} });
     await operator.order("waitForMember", { roomId, userId: account.userId });
@@ -167,6 +174,7 @@ handlers:
   });
 
   test("an operator verifies the bot in an encrypted room, and each has signed the other's identity", async (t) => {
+    await nameOperator();
     const command = verify(t);
     await command.line("waiting");
     const verification = await operator.order("requestVerification", { userId: account.userId, roomId });
